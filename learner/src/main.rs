@@ -1,0 +1,4 @@
+//! The learner's program.
+fn main() {
+    println!("{}", tch::Cuda::is_available());
+}
