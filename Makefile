@@ -1,0 +1,51 @@
+# Tributary's commands; `make` alone lists them.
+#
+# PROFILE=release builds `make train` for speed; TORCH=cuda sets libtorch up with CUDA.
+# ARGS="..." is handed to `tributary train`, for instance ARGS="--actors 4 --seed 2".
+
+PROFILE ?= dev
+ARGS ?=
+RUN ?= examples/tfbind8.toml
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build train test verify verify-licenses fix bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+setup: ## check the prerequisites and fetch libtorch, once
+	@scripts/setup.sh
+
+build: setup ## build the programs `tributary` and `tributary-learner`
+	cargo build --locked --profile $(PROFILE)
+
+train: build ## set up, build, and train on measured data (RUN=examples/tfbind8.toml)
+	$(PROGRAMS)/tributary train $(RUN) $(ARGS)
+
+test: setup ## set up, build, and pass the tests
+	cargo build --locked --workspace
+	cargo test --locked --workspace
+
+verify: setup verify-licenses ## what CI checks besides the tests; changes no source file
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --lib
+
+verify-licenses:
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --locked --offline check bans licenses sources; \
+	else \
+		echo "verify: SKIPPED bans, licenses and sources: there is no cargo-deny (cargo install cargo-deny --locked)"; \
+	fi
+
+fix: setup ## format, and apply what clippy can repair
+	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+bench: setup ## run the benchmarks
+	cargo run --locked --release -p tributary-bench
+
+clean: ## remove what was built (the fetched libtorch stays in its cache)
+	cargo clean
