@@ -1,1 +1,12 @@
-//! Tributary's pure domain.
+//! Tributary's pure domain: how objects are built, what they are worth, the networks that build
+//! them, the trajectories and sessions between actors and learner, and the exact distribution that
+//! a policy learned. No network I/O, no threads, no libtorch.
+
+pub mod environment;
+pub mod ids;
+pub mod log_space;
+pub mod network;
+pub mod object;
+pub mod random;
+pub mod reward;
+pub mod trajectory;

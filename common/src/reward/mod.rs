@@ -1,0 +1,77 @@
+//! The log-reward of finished objects, in batches.
+//!
+//! A reward first measures *raw values* (what an oracle says, kept for ever) and then maps them to
+//! log R by a pure [`transform`](Reward::transform), which the learner applies when it trains: a
+//! changed exponent never voids what was paid for.
+
+use crate::environment::Identity;
+use crate::log_space::LogReward;
+use crate::object::Object;
+
+/// A reward: an oracle with named outputs and a transform to log R.
+pub trait Reward: Send + Sync {
+    /// What it is; two programs of a run must agree on it.
+    fn identity(&self) -> Identity;
+
+    /// The names of the raw values of one object, m >= 1.
+    fn outputs(&self) -> Vec<Output>;
+
+    /// Measures objects: appends `m` raw values for each, in order.
+    fn evaluate(&self, objects: &[Object], raw: &mut Vec<f64>) -> Result<(), RewardError>;
+
+    /// log R of one object's raw values (`m` of them).
+    fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw>;
+}
+
+/// One raw value of a reward.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its name, for example "score".
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// What a raw value is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Enters log R.
+    Objective,
+    /// Bounds what is acceptable.
+    Constraint,
+    /// Spread of repeated measurements.
+    Std,
+    /// Only recorded.
+    Info,
+}
+
+/// Objects that could not be measured.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RewardError {
+    /// The reward knows nothing of this object.
+    #[error("the reward {kind} has no value for the object \"{object}\"")]
+    UnknownObject {
+        /// The reward's kind.
+        kind: String,
+        /// The object.
+        object: String,
+    },
+    /// Anything else, said by the reward.
+    #[error("the reward {kind} failed: {reason}")]
+    Failed {
+        /// The reward's kind.
+        kind: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Raw values that no log-reward can be made of.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("raw values {raw:?} give no log-reward: {reason}")]
+pub struct InvalidRaw {
+    /// The values.
+    pub raw: Vec<f64>,
+    /// What is wrong with them.
+    pub reason: String,
+}

@@ -1,0 +1,171 @@
+//! Trajectories as they travel and rest: actions and raw reward values, in columns.
+//!
+//! Environments are deterministic, so states and masks are rebuilt from the actions by
+//! [`replay`], which is the validation too: an illegal action, a trajectory that is too long or one
+//! that stops where it may not is refused with its reason.
+
+use crate::environment::Environment;
+use crate::ids::{PolicyVersion, Seq};
+
+/// How the path of a trajectory came about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TrajectoryKind {
+    /// Sampled with the forward policy (and exploration).
+    #[default]
+    Forward = 1,
+    /// Part undone and done again.
+    LocalSearch = 2,
+    /// Drawn backward from an object.
+    Backward = 3,
+    /// Read from a data set.
+    Imported = 4,
+}
+
+/// Finished trajectories of one actor with consecutive sequence numbers, in columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrajectoryBatch {
+    /// The sequence number of the first.
+    pub first_seq: Seq,
+    /// Actions of each, the exit (implicit at the end) not counted.
+    pub lengths: Vec<u32>,
+    /// All actions, one trajectory after the other.
+    pub actions: Vec<u32>,
+    /// Raw reward values of each (m >= 1).
+    pub outputs: usize,
+    /// All raw values, `outputs` for each trajectory.
+    pub raw: Vec<f64>,
+    /// The weights that drew each.
+    pub policy: Vec<PolicyVersion>,
+    /// How each came about.
+    pub kind: Vec<TrajectoryKind>,
+    /// The exploration setting of each.
+    pub setting: Vec<u32>,
+    /// log of the behaviour's probability of each path: diagnostics only, never in a loss.
+    pub log_mu: Vec<f32>,
+    /// What measuring each object cost, in seconds.
+    pub seconds: Vec<f32>,
+}
+
+/// One trajectory of a [`TrajectoryBatch`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrajectoryView<'a> {
+    /// Its sequence number.
+    pub seq: Seq,
+    /// Its actions, without the exit.
+    pub actions: &'a [u32],
+    /// Its raw reward values.
+    pub raw: &'a [f64],
+    /// The weights that drew it.
+    pub policy: PolicyVersion,
+    /// How it came about.
+    pub kind: TrajectoryKind,
+    /// The exploration setting.
+    pub setting: u32,
+    /// log of the behaviour's probability of the path.
+    pub log_mu: f32,
+    /// Seconds that measuring the object took.
+    pub seconds: f32,
+}
+
+impl TrajectoryBatch {
+    /// Number of trajectories.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// Appends one; its sequence number is its place.
+    pub fn push(&mut self, view: &TrajectoryView<'_>) {
+        if self.is_empty() {
+            self.first_seq = view.seq;
+            self.outputs = view.raw.len();
+        }
+        self.lengths.push(view.actions.len() as u32);
+        self.actions.extend_from_slice(view.actions);
+        self.raw.extend_from_slice(view.raw);
+        self.policy.push(view.policy);
+        self.kind.push(view.kind);
+        self.setting.push(view.setting);
+        self.log_mu.push(view.log_mu);
+        self.seconds.push(view.seconds);
+    }
+
+    /// Each in order. The columns must agree in length, as the checked conversion guarantees.
+    pub fn iter(&self) -> impl Iterator<Item = TrajectoryView<'_>> {
+        let mut start = 0;
+        (0..self.len()).map(move |i| {
+            let actions = &self.actions[start..start + self.lengths[i] as usize];
+            start += actions.len();
+            TrajectoryView {
+                seq: Seq(self.first_seq.0 + i as u64),
+                actions,
+                raw: &self.raw[i * self.outputs..(i + 1) * self.outputs],
+                policy: self.policy[i],
+                kind: self.kind[i],
+                setting: self.setting[i],
+                log_mu: self.log_mu[i],
+                seconds: self.seconds[i],
+            }
+        })
+    }
+}
+
+/// Why a trajectory cannot have happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalTrajectory {
+    /// An action that the state before it does not allow.
+    #[error("action {action} at step {step} is not legal there")]
+    IllegalAction {
+        /// From 0.
+        step: usize,
+        /// The action.
+        action: u32,
+    },
+    /// More actions than the environment's longest trajectory.
+    #[error("it has {length} actions, the longest possible has {longest}")]
+    TooLong {
+        /// Its actions.
+        length: usize,
+        /// `Environment::max_steps`.
+        longest: usize,
+    },
+    /// It ends in a state where the construction may not stop.
+    #[error("it ends after {length} actions in a state that is no finished object")]
+    Unfinished {
+        /// Its actions.
+        length: usize,
+    },
+}
+
+/// Walks a trajectory, calling `visit(state, action)` for each state with the action taken there
+/// (`None` for the exit at the end). `state` is scratch space of `state_width` words and holds the
+/// terminal state afterwards.
+pub fn replay(
+    environment: &dyn Environment,
+    actions: &[u32],
+    state: &mut [u32],
+    mut visit: impl FnMut(&[u32], Option<u32>),
+) -> Result<(), IllegalTrajectory> {
+    let longest = environment.max_steps();
+    if actions.len() > longest {
+        return Err(IllegalTrajectory::TooLong { length: actions.len(), longest });
+    }
+    environment.reset(state);
+    for (step, &action) in actions.iter().enumerate() {
+        if !environment.is_legal(state, action) {
+            return Err(IllegalTrajectory::IllegalAction { step, action });
+        }
+        visit(state, Some(action));
+        environment.step(state, action);
+    }
+    if !environment.can_stop(state) {
+        return Err(IllegalTrajectory::Unfinished { length: actions.len() });
+    }
+    visit(state, None);
+    Ok(())
+}
