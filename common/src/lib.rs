@@ -9,4 +9,5 @@ pub mod network;
 pub mod object;
 pub mod random;
 pub mod reward;
+pub mod run_file;
 pub mod trajectory;

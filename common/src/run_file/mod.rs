@@ -1,0 +1,294 @@
+//! The run file: TOML with overrides, read into typed sections with every problem reported at
+//! once.
+//!
+//! [`RunFile::parse`] reads it. The keys of `[environment]` and `[reward]` depend on their `kind`:
+//! they stay a [`Section`] until whoever knows the kinds calls [`Section::parse`] with the kind's
+//! own [`Config`]. A key is declared in one place, its section's [`Config::declare`].
+
+mod document;
+mod keys;
+mod learner;
+mod problem;
+mod schedule;
+mod section;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod units;
+mod value;
+
+pub use document::parse_override;
+pub use keys::{Config, Key, Keys, written};
+pub use learner::{Device, Learner, Replay, Selector};
+pub use problem::{Origin, Problem, RunFileError};
+pub use schedule::Schedule;
+pub use section::Section;
+pub use sections::{
+    Actor, AfterWait, Backward, Evaluation, Exploration, Objective, OnLearnerLoss, Policy, Run,
+    Weights,
+};
+pub use toml::Value as Toml;
+pub use units::ByteSize;
+pub use value::{Value, expected_one_of};
+
+use document::{Document, Origins};
+use problem::suggestion;
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Every section, in the order of the file.
+const SECTIONS: [&str; 10] = [
+    "run",
+    "environment",
+    "reward",
+    "policy",
+    "objective",
+    "exploration",
+    "replay",
+    "learner",
+    "actor",
+    "evaluation",
+];
+
+/// `[reward]`: the keys that every kind shares, and the kind with its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reward {
+    /// The kind and its own keys.
+    pub section: Section,
+    /// Whether accepted trajectories survive the learner's death; the kind decides when not given.
+    pub durable: Option<bool>,
+    /// Sleep of every evaluated batch of objects, to stand for an expensive reward.
+    pub delay: Option<Duration>,
+}
+
+/// What a run is, as the user wrote it, with the defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunFile {
+    /// `[run]`
+    pub run: Run,
+    /// `[environment]`, to be parsed by its kind.
+    pub environment: Section,
+    /// `[reward]`, to be parsed by its kind.
+    pub reward: Reward,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[objective]`
+    pub objective: Objective,
+    /// `[exploration]`
+    pub exploration: Exploration,
+    /// `[replay]`
+    pub replay: Replay,
+    /// `[learner]`
+    pub learner: Learner,
+    /// `[actor]`
+    pub actor: Actor,
+    /// `[evaluation]`
+    pub evaluation: Evaluation,
+}
+
+/// A key whose effective value differs between two run files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `section.key`
+    pub key: String,
+    /// The value before, as TOML; `None` where there was none.
+    pub before: Option<String>,
+    /// The value after, likewise.
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+        write!(out, "{}: {} -> {}", self.key, shown(&self.before), shown(&self.after))
+    }
+}
+
+impl RunFile {
+    /// Reads a run file; `overrides` are pairs of `section.key` and a value (TOML, or a bare word
+    /// for text), later ones win.
+    ///
+    /// # Errors
+    /// All problems, but those inside the kinds of `[environment]` and `[reward]`: see
+    /// [`RunFile::parse_with`].
+    pub fn parse(text: &str, overrides: &[(String, String)]) -> Result<Self, RunFileError> {
+        Self::parse_with(text, overrides, |_, _| Vec::new())
+    }
+
+    /// Reads a run file together with whoever knows its kinds: `check` is called once with the
+    /// environment's and the reward's sections, also when other sections have problems, so that the
+    /// user sees all of them at once. A section without a kind is not checked.
+    ///
+    /// # Errors
+    /// All problems, those of `check` included.
+    pub fn parse_with(
+        text: &str,
+        overrides: &[(String, String)],
+        check: impl FnOnce(Option<&Section>, Option<&Section>) -> Vec<Problem>,
+    ) -> Result<Self, RunFileError> {
+        let mut reader = Reader::new(Document::parse(text, overrides)?);
+        let run_file = Self {
+            run: reader.section("run"),
+            environment: reader.kinded("environment", &mut NoKeys),
+            reward: reader.reward(),
+            policy: reader.section("policy"),
+            objective: reader.section("objective"),
+            exploration: reader.section("exploration"),
+            replay: reader.section("replay"),
+            learner: reader.section("learner"),
+            actor: reader.section("actor"),
+            evaluation: reader.section("evaluation"),
+        };
+        let known = |section: &'_ Section| !section.kind.is_empty();
+        let environment = Some(&run_file.environment).filter(|section| known(section));
+        let reward = Some(&run_file.reward.section).filter(|section| known(section));
+        reader.problems.extend(check(environment, reward));
+        if reader.problems.is_empty() { Ok(run_file) } else { Err(reader.problems.into()) }
+    }
+
+    /// The effective values as a run file that parses to the same.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for (name, entries) in self.entries() {
+            let separator = if text.is_empty() { "" } else { "\n" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{separator}[{name}]");
+            for (key, value) in entries {
+                let _ = writeln!(text, "{} = {value}", quoted(&key));
+            }
+        }
+        text
+    }
+
+    /// The keys whose effective values changed from this run file to a later one.
+    #[must_use]
+    pub fn difference(&self, later: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for ((name, before), (_, after)) in self.entries().into_iter().zip(later.entries()) {
+            let find = |entries: &[(String, Toml)], key: &str| {
+                entries.iter().find(|(name, _)| name == key).map(|(_, value)| value.to_string())
+            };
+            let only_after = after.iter().filter(|(key, _)| find(&before, key).is_none());
+            for (key, _) in before.iter().chain(only_after) {
+                let (old, new) = (find(&before, key), find(&after, key));
+                if old != new {
+                    let key = format!("{name}.{key}");
+                    changes.push(Change { key, before: old, after: new });
+                }
+            }
+        }
+        changes
+    }
+
+    /// Each section with its keys and effective values, in the order of [`SECTIONS`].
+    fn entries(&self) -> [(&'static str, Vec<(String, Toml)>); 10] {
+        let shared = SharedRewardKeys { durable: self.reward.durable, delay: self.reward.delay };
+        let entries = [
+            written(&self.run),
+            self.environment.entries(Vec::new()),
+            self.reward.section.entries(written(&shared)),
+            written(&self.policy),
+            written(&self.objective),
+            written(&self.exploration),
+            written(&self.replay),
+            written(&self.learner),
+            written(&self.actor),
+            written(&self.evaluation),
+        ];
+        let mut names = SECTIONS.into_iter();
+        entries.map(|entries| (names.next().unwrap_or_default(), entries))
+    }
+}
+
+/// The sections of a document, read one by one; the problems add up.
+struct Reader {
+    table: toml::Table,
+    origins: Arc<Origins>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn new(document: Document) -> Self {
+        let Document { table, origins, mut problems } = document;
+        for (name, value) in &table {
+            let message = match value {
+                _ if !SECTIONS.contains(&name.as_str()) => {
+                    format!("unknown section `[{name}]`{}", suggestion(name, &SECTIONS))
+                }
+                Toml::Table(_) => continue,
+                _ => format!("`{name}` = {}: expected a section `[{name}]`", value::shown(value)),
+            };
+            problems.push(Problem { path: name.clone(), origin: origins.of(name), message });
+        }
+        Self { table, origins: Arc::new(origins), problems }
+    }
+
+    fn section<C: Config>(&mut self, name: &'static str) -> C {
+        let mut config = C::default();
+        let empty = toml::Table::new();
+        let table = self.table.get(name).and_then(Toml::as_table).unwrap_or(&empty);
+        let findings = keys::read(&mut config, name, table, &self.origins);
+        self.problems.extend(findings.problems);
+        self.problems.extend(keys::unknown_keys(name, table, &findings.known, &self.origins));
+        config
+    }
+
+    /// A section whose keys, beyond those in `shared`, depend on its kind.
+    fn kinded(&mut self, name: &'static str, shared: &mut impl Config) -> Section {
+        let table = match self.table.get(name) {
+            Some(Toml::Table(table)) => table,
+            Some(_) => return Section::new(name, "", toml::Table::new()),
+            None => {
+                self.problems.push(Section::missing(name));
+                return Section::new(name, "", toml::Table::new());
+            }
+        };
+        let findings = keys::read(shared, name, table, &self.origins);
+        self.problems.extend(findings.problems);
+        let origins = Arc::clone(&self.origins);
+        Section::read(name, table, origins, &findings.known, &mut self.problems)
+    }
+
+    fn reward(&mut self) -> Reward {
+        let mut shared = SharedRewardKeys::default();
+        let section = self.kinded("reward", &mut shared);
+        Reward { section, durable: shared.durable, delay: shared.delay }
+    }
+}
+
+#[derive(Clone, Default)]
+struct NoKeys;
+
+impl Config for NoKeys {
+    fn declare(&mut self, _: &mut Keys<'_>) {}
+}
+
+#[derive(Clone, Default)]
+struct SharedRewardKeys {
+    durable: Option<bool>,
+    delay: Option<Duration>,
+}
+
+impl Config for SharedRewardKeys {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        let durable = "whether accepted trajectories survive the learner's death";
+        keys.key("durable", &mut self.durable, durable);
+        keys.key("delay", &mut self.delay, "sleep of every evaluated batch of objects");
+    }
+}
+
+/// A TOML key, quoted where it must be.
+fn quoted(key: &str) -> String {
+    if !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        return key.to_owned();
+    }
+    let escaped = key.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}

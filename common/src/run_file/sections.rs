@@ -1,0 +1,223 @@
+//! The sections about the run, its policy, objective, exploration, actors and evaluation.
+
+use super::keys::{Config, Keys};
+use super::schedule::Schedule;
+use crate::choices;
+use std::time::Duration;
+
+/// `[run]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Names the run in reports and metrics.
+    pub name: String,
+    /// Of every random stream of the run.
+    pub seed: u64,
+    /// Bit-identical runs for any number of actors.
+    pub lockstep: bool,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { name: "run".to_owned(), seed: 0, lockstep: false }
+    }
+}
+
+impl Config for Run {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("name", &mut self.name, "the run's name in reports and metrics").must(
+            "be 1 to 64 letters, digits, `-`, `_` or `.`, the first a letter or digit",
+            |name| is_name(name),
+        );
+        keys.key("seed", &mut self.seed, "the seed of every random stream of the run");
+        keys.key("lockstep", &mut self.lockstep, "the same weights for any number of actors")
+            .must("be false: lockstep runs are not built yet", |lockstep| !lockstep);
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+choices! {
+    /// How the backward policy P_B is obtained.
+    pub enum Backward {
+        /// A head of the network.
+        Learned = "learned",
+        /// The same probability for every backward edge of a state.
+        Uniform = "uniform",
+    }
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The architecture: "mlp".
+    pub network: String,
+    /// Width of each hidden layer, first to last; none for a linear policy.
+    pub hidden: Vec<usize>,
+    /// The backward policy P_B.
+    pub backward: Backward,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { network: "mlp".to_owned(), hidden: vec![256, 256], backward: Backward::Learned }
+    }
+}
+
+impl Config for Policy {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("network", &mut self.network, "the architecture of the policy network")
+            .must("be \"mlp\"", |network| network == "mlp");
+        keys.key("hidden", &mut self.hidden, "widths of the hidden layers")
+            .must("have widths from 1 to 65536", |widths| {
+                widths.iter().all(|width| (1..=65_536).contains(width))
+            })
+            .must("have at most 64 layers", |widths| widths.len() <= 64);
+        keys.key("backward", &mut self.backward, "the backward policy P_B");
+    }
+}
+
+/// `[objective]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// The loss: "trajectory_balance".
+    pub kind: String,
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self { kind: "trajectory_balance".to_owned() }
+    }
+}
+
+impl Config for Objective {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("kind", &mut self.kind, "the loss")
+            .must("be \"trajectory_balance\"", |kind| kind == "trajectory_balance");
+    }
+}
+
+/// `[exploration]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exploration {
+    /// Probability of a uniformly random action at each step, in [0, 1].
+    pub epsilon: Schedule,
+    /// Divides the forward logits; above 1 flattens the policy.
+    pub temperature: Schedule,
+}
+
+impl Default for Exploration {
+    fn default() -> Self {
+        Self { epsilon: Schedule::Constant(0.0), temperature: Schedule::Constant(1.0) }
+    }
+}
+
+impl Config for Exploration {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        let epsilon = "probability of a uniformly random action at each step";
+        keys.key("epsilon", &mut self.epsilon, epsilon)
+            .must("lie from 0 to 1", |line| line.ends(|value| (0.0..=1.0).contains(&value)));
+        keys.key("temperature", &mut self.temperature, "what the forward logits are divided by")
+            .must("be greater than 0", |line| line.ends(|value| value > 0.0));
+    }
+}
+
+choices! {
+    /// One of the two named sets of weights.
+    pub enum Weights {
+        /// As trained.
+        Raw = "raw",
+        /// Their exponential moving average.
+        Ema = "ema",
+    }
+}
+
+choices! {
+    /// What an actor does that has waited long enough for a lost learner.
+    pub enum AfterWait {
+        /// It ends.
+        Exit = "exit",
+    }
+}
+
+/// `[actor] on_learner_loss`
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnLearnerLoss {
+    /// How long an actor tries to reconnect.
+    pub wait: Duration,
+    /// What it does after that.
+    pub then: AfterWait,
+}
+
+impl Default for OnLearnerLoss {
+    fn default() -> Self {
+        Self { wait: Duration::from_secs(600), then: AfterWait::Exit }
+    }
+}
+
+impl Config for OnLearnerLoss {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("wait", &mut self.wait, "how long an actor tries to reconnect");
+        keys.key("then", &mut self.then, "what it does after that");
+    }
+}
+
+/// `[actor]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Actor {
+    /// Trajectories built in lockstep by each rollout thread.
+    pub batch: usize,
+    /// Rollout threads of each actor.
+    pub threads: usize,
+    /// The weights that actors sample with.
+    pub weights: Weights,
+    /// What happens when the learner does not answer.
+    pub on_learner_loss: OnLearnerLoss,
+}
+
+impl Default for Actor {
+    fn default() -> Self {
+        let on_learner_loss = OnLearnerLoss::default();
+        Self { batch: 128, threads: 1, weights: Weights::Raw, on_learner_loss }
+    }
+}
+
+impl Config for Actor {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("batch", &mut self.batch, "trajectories in lockstep per rollout thread")
+            .at_least(1)
+            .at_most(65_536);
+        keys.key("threads", &mut self.threads, "rollout threads of each actor")
+            .at_least(1)
+            .at_most(1_024);
+        keys.key("weights", &mut self.weights, "the weights that actors sample with");
+        keys.table("on_learner_loss", &mut self.on_learner_loss);
+    }
+}
+
+/// `[evaluation]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Time between two exact comparisons with the target, beside the training.
+    pub every: Duration,
+    /// Environments with more states are not compared exactly.
+    pub max_states: u64,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(10), max_states: 2_000_000 }
+    }
+}
+
+impl Config for Evaluation {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("every", &mut self.every, "time between two comparisons with the target")
+            .above(Duration::ZERO);
+        let max_states = "environments with more states are not compared exactly";
+        keys.key("max_states", &mut self.max_states, max_states);
+    }
+}

@@ -1,0 +1,315 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use proptest::prelude::*;
+
+const SMALLEST: &str = "[environment]\nkind = 'grid'\n[reward]\nkind = 'original'\n\
+                        [learner]\nupdates = 10\n";
+
+fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<RunFile, RunFileError> {
+    RunFile::parse(text, &set(overrides))
+}
+
+/// The messages of a run file that is fine but for these overrides.
+fn messages(overrides: &[(&str, &str)]) -> Vec<String> {
+    let error = parse(SMALLEST, overrides).expect_err("the overrides are wrong");
+    error.problems.iter().map(ToString::to_string).collect()
+}
+
+/// The one message that one override causes.
+fn message(key: &str, value: &str) -> String {
+    let mut messages = messages(&[(key, value)]);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    messages.remove(0)
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Grid {
+    side: usize,
+    wrap: bool,
+}
+
+impl Config for Grid {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("side", &mut self.side, "cells along each dimension").required().at_least(2);
+        keys.key("wrap", &mut self.wrap, "whether the ends meet");
+    }
+}
+
+#[test]
+fn sections_left_out_have_their_defaults() {
+    let run_file = parse(SMALLEST, &[]).unwrap();
+    assert_eq!(run_file.policy.hidden, [256, 256]);
+    assert_eq!(run_file.policy.backward, Backward::Learned);
+    assert_eq!(run_file.objective.kind, "trajectory_balance");
+    assert_eq!(run_file.exploration.temperature.at(7), 1.0);
+    assert_eq!(run_file.replay.selector, Selector::Fifo);
+    assert_eq!(run_file.replay.capacity, 100_000);
+    assert_eq!(run_file.learner.generated, None);
+    assert_eq!(run_file.learner.updates, Some(10));
+    assert_eq!(run_file.learner.log_z_learning_rate, 0.1);
+    assert_eq!(run_file.learner.checkpoint_every, Duration::from_secs(60));
+    assert_eq!(run_file.learner.credit_budget.0, 64 << 20);
+    assert_eq!(run_file.actor.on_learner_loss.wait, Duration::from_secs(600));
+    assert_eq!(run_file.evaluation.max_states, 2_000_000);
+    assert_eq!((run_file.reward.durable, run_file.reward.delay), (None, None));
+}
+
+#[test]
+fn the_examples_are_read() {
+    for name in ["tfbind8", "hypergrid"] {
+        let path = format!("{}/../examples/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let run_file = parse(&text, &[]).unwrap_or_else(|error| panic!("{path}:\n{error}"));
+        assert_eq!(run_file.run.name, name);
+        assert_eq!(run_file.exploration.epsilon.at(u64::MAX), 0.0);
+    }
+}
+
+#[test]
+fn an_unknown_key_names_its_line_and_the_nearest_known_key() {
+    let text = SMALLEST.replace("updates = 10", "updates = 10\n\nbach = 64");
+    let error = parse(&text, &[]).unwrap_err().in_file(std::path::Path::new("my.toml"));
+    let expected = "my.toml:8: unknown key `learner.bach`; did you mean `batch`?";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn an_unknown_section_names_the_nearest() {
+    let error = parse(&format!("{SMALLEST}[evalution]\nevery = '1s'"), &[]).unwrap_err();
+    let expected = "line 7: unknown section `[evalution]`; did you mean `evaluation`?";
+    assert_eq!(error.to_string(), expected);
+    assert!(message("zzz.every", "1").contains("known: `run`, `environment`"));
+    let error = parse(&format!("policy = 3\n{SMALLEST}"), &[]).unwrap_err();
+    assert_eq!(error.to_string(), "line 1: `policy` = 3: expected a section `[policy]`");
+}
+
+#[test]
+fn wrong_types_say_what_was_expected() {
+    let starts = |key: &str, value: &str, expected: &str| {
+        let message = message(key, value);
+        assert!(message.starts_with(&format!("--set: `{key}` {expected}")), "{message}");
+    };
+    starts("learner.batch", "x", "= \"x\": expected a whole number");
+    starts("learner.batch", "6.5", "= 6.5: expected a whole number");
+    starts("learner.batch", "-1", "= -1: expected a whole number, 0 or more");
+    starts("learner.learning_rate", "nan", "= nan: expected a finite number");
+    starts("learner.learning_rate", "true", "= true: expected a number");
+    starts("learner.time", "10", "= 10: expected a duration with its unit");
+    starts("learner.credit_budget", "64", "= 64: expected a size with its unit");
+    starts("run.lockstep", "1", "= 1: expected true or false");
+    starts("run.name", "7", "= 7: expected text in quotes");
+    starts("policy.hidden", "256", "= 256: expected a list");
+    starts("policy.hidden", "[8, 'x']", "= [8, \"x\"]: item 2, \"x\": expected a whole number");
+    starts("policy.backward", "unform", "= \"unform\": expected one of \"learned\", \"uniform\"");
+    starts("exploration.epsilon", "'x'", "= \"x\": expected a number or a line");
+    starts("actor.on_learner_loss", "wait", "= \"wait\": expected a table");
+    starts("actor.on_learner_loss.wait", "9", "= 9: expected a duration with its unit");
+    starts("reward.delay", "50", "= 50: expected a duration with its unit");
+}
+
+#[test]
+fn values_out_of_range_say_the_range() {
+    let ends = |key: &str, value: &str, expected: &str| {
+        let message = message(key, value);
+        assert!(message.ends_with(expected), "{message}");
+    };
+    ends("learner.batch", "0", "`learner.batch` = 0: must be at least 1");
+    ends("learner.updates", "0", "`learner.updates` = 0: must be at least 1");
+    ends("learner.learning_rate", "0", "must be greater than 0.0");
+    ends("learner.ema", "1", "must be less than 1.0");
+    ends("learner.time", "0s", "must be greater than \"0s\"");
+    ends("learner.credit_budget", "1KiB", "must be at least \"1MiB\"");
+    ends("policy.hidden", "[4, 0]", "must have widths from 1 to 65536");
+    ends("policy.network", "transformer", "must be \"mlp\"");
+    ends("objective.kind", "flow", "must be \"trajectory_balance\"");
+    ends("exploration.epsilon", "{ start = 1.5, end = 0, over = 9 }", "must lie from 0 to 1");
+    ends("exploration.temperature", "0", "must be greater than 0");
+    ends("replay.samples_per_insert", "-2", "must be greater than 0.0");
+    ends("evaluation.every", "0s", "must be greater than \"0s\"");
+    ends("run.lockstep", "true", "must be false: lockstep runs are not built yet");
+    ends("run.name", "a/b", "the first a letter or digit");
+}
+
+#[test]
+fn what_has_no_default_must_be_given() {
+    let error = parse("", &[]).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert_eq!(lines[0], "section `[environment]` is missing; it needs at least its `kind`");
+    assert_eq!(lines[1], "section `[reward]` is missing; it needs at least its `kind`");
+    assert!(lines[2].starts_with("the run has no end: give at least one of `learner.generated`"));
+    let text = SMALLEST.replace("kind = 'grid'", "").replace("'original'", "5");
+    let error = parse(&text, &[]).unwrap_err().to_string();
+    assert!(error.contains("line 1: `environment.kind` is missing"), "{error}");
+    assert!(error.contains("line 4: `reward.kind` = 5: expected text"), "{error}");
+}
+
+#[test]
+fn all_problems_come_at_once_with_those_of_the_kinds() {
+    let overrides = [
+        ("learner.batch", "x"),
+        ("actor.batch", "0"),
+        ("environment.side", "1"),
+        ("environment.warp", "true"),
+        ("reward.delay", "fast"),
+        ("replay.capasity", "5"),
+    ];
+    let check = |environment: Option<&Section>, reward: Option<&Section>| {
+        assert_eq!(reward.map(|section| section.kind.as_str()), Some("original"));
+        environment.unwrap().parse::<Grid>().unwrap_err()
+    };
+    let error = RunFile::parse_with(SMALLEST, &set(&overrides), check).unwrap_err();
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), overrides.len(), "{text}");
+    assert!(text.contains("`environment.side` = 1: must be at least 2"), "{text}");
+    assert!(text.contains("unknown key `environment.warp`; did you mean `wrap`?"), "{text}");
+}
+
+#[test]
+fn a_kind_reads_its_own_keys_without_the_shared_ones() {
+    let text = SMALLEST.replace("'grid'", "'grid'\nside = 8");
+    let overrides = [("reward.delay", "50ms"), ("reward.durable", "true"), ("reward.r0", "0.1")];
+    let run_file = parse(&text, &overrides).unwrap();
+    assert_eq!(run_file.environment.kind, "grid");
+    assert_eq!(run_file.environment.parse::<Grid>().unwrap(), Grid { side: 8, wrap: false });
+    assert_eq!(run_file.reward.durable, Some(true));
+    assert_eq!(run_file.reward.delay, Some(Duration::from_millis(50)));
+    let keys: Vec<&String> = run_file.reward.section.table.keys().collect();
+    assert_eq!(keys, ["r0"]);
+}
+
+#[test]
+fn a_kind_can_report_problems_of_its_own() {
+    let section = Section::from_toml("environment", "kind = 'gird'").unwrap();
+    let problems = section.parse::<Grid>().unwrap_err();
+    let expected = "`environment.side` is missing (cells along each dimension)";
+    assert_eq!(problems[0].message, expected);
+    let problem = section.unknown_kind(&["grid", "sequence"]);
+    let expected = "`environment.kind` = \"gird\": expected one of \"grid\", \"sequence\"; did \
+                    you mean `grid`?";
+    assert_eq!(problem.message, expected);
+    let text = format!("{SMALLEST}# end\n").replace("'original'", "'table'\nfile = 'x.tsv'");
+    let run_file = parse(&text, &[]).unwrap();
+    let problem = run_file.reward.section.problem("file", "= \"x.tsv\": no such file");
+    assert_eq!(problem.to_string(), "line 5: `reward.file` = \"x.tsv\": no such file");
+}
+
+#[test]
+fn text_that_is_no_toml_gives_every_error_with_its_line() {
+    let error = parse("[run]\nname = \nseed = 1\nseed = 2\n= 5\n", &[]).unwrap_err();
+    let lines: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+    assert!(lines.len() >= 2, "{lines:?}");
+    assert!(lines[0].starts_with("line 2: this is not TOML: "), "{lines:?}");
+    let error = parse("[run]\nseed = 1\nseed = 2\n", &[]).unwrap_err().to_string();
+    assert!(error.starts_with("line 3: this is not TOML: duplicate key"), "{error}");
+}
+
+#[test]
+fn overrides_are_toml_or_bare_words_and_the_last_one_wins() {
+    let overrides = [
+        ("learner.batch", "8"),
+        ("learner.batch", "16"),
+        ("learner.time", "5s"),
+        ("policy.hidden", "[32]"),
+        ("policy.backward", "uniform"),
+        ("exploration.epsilon.start", "0.5"),
+        ("exploration.epsilon.end", "0.0"),
+        ("exploration.epsilon.over", "1_000"),
+    ];
+    let run_file = parse(SMALLEST, &overrides).unwrap();
+    assert_eq!(run_file.learner.batch, 16);
+    assert_eq!(run_file.learner.time, Some(Duration::from_secs(5)));
+    assert_eq!(run_file.policy.hidden, [32]);
+    assert_eq!(run_file.policy.backward, Backward::Uniform);
+    assert_eq!(run_file.exploration.epsilon.at(500), 0.25);
+}
+
+#[test]
+fn overrides_that_name_no_key_are_refused() {
+    assert_eq!(message("batch", "8"), "--set: `batch`: expected `section.key=value`");
+    assert!(message("learner.", "8").contains("expected `section.key=value`"));
+    assert!(message("learner.updates.x", "8").contains("`updates` is not a table"));
+    assert_eq!(parse_override("a.b = c = d"), Ok(("a.b".to_owned(), "c = d".to_owned())));
+    assert!(parse_override("a.b").unwrap_err().contains("expected `section.key=value`"));
+    assert!(parse_override("a=1.5").unwrap_err().contains("expected `section.key=value`"));
+}
+
+#[test]
+fn the_effective_text_parses_to_the_same_run() {
+    let overrides = [
+        ("environment.words", "[\"a b\", 'c\"d\\']"),
+        ("environment.nested.deep", "{ x = 1.5, \"a b\" = [1, 2] }"),
+        ("reward.delay", "1500ms"),
+        ("exploration.epsilon", "{ start = 0.5, end = 1e-3, over = 225_000 }"),
+        ("learner.learning_rate", "3e-4"),
+        ("learner.credit_budget", "10MB"),
+        ("learner.threads", "2"),
+        ("actor.on_learner_loss.wait", "90s"),
+    ];
+    let run_file = parse(SMALLEST, &overrides).unwrap();
+    let text = run_file.to_toml();
+    assert!(text.starts_with("[run]\nname = \"run\"\n"), "{text}");
+    assert!(text.contains("\ndelay = \"1500ms\"\n"), "{text}");
+    assert_eq!(parse(&text, &[]).unwrap(), run_file, "{text}");
+    assert_eq!(parse(&text, &[]).unwrap().to_toml(), text);
+}
+
+#[test]
+fn a_difference_lists_the_changed_keys() {
+    let before = parse(SMALLEST, &[("environment.side", "8")]).unwrap();
+    assert_eq!(before.difference(&before.clone()), []);
+    let overrides = [("learner.updates", "20"), ("learner.time", "1h"), ("reward.r0", "0.1")];
+    let after = parse(SMALLEST, &overrides).unwrap();
+    let changes: Vec<String> = before.difference(&after).iter().map(Change::to_string).collect();
+    let expected = [
+        "environment.side: 8 -> not set",
+        "reward.r0: not set -> 0.1",
+        "learner.updates: 10 -> 20",
+        "learner.time: not set -> \"1h\"",
+    ];
+    assert_eq!(changes, expected);
+}
+
+/// Lines that look like those of a run file, so that random text gets past the TOML parser.
+fn line() -> impl Strategy<Value = String> {
+    let words =
+        ["run", "reward", "learner", "actor", "kind", "batch", "time", "epsilon", "\"\\n\""];
+    let values = ["1", "-1", "nan", "1e400", "'5s'", "'9e9d'", "[[1]]", "{ start = 1 }", "''", "é"];
+    let (word, value) =
+        (prop::sample::select(words.to_vec()), prop::sample::select(values.to_vec()));
+    (word, value, 0..3).prop_map(|(word, value, form)| match form {
+        0 => format!("[{word}]"),
+        1 => format!("{word} = {value}"),
+        _ => format!("{word}.{word} = {value}"),
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>(), path in ".{0,12}", value in ".{0,12}") {
+        if let Err(error) = RunFile::parse(&text, &[(path, value)]) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn arbitrary_run_files_give_problems_or_a_run_that_survives_writing(
+        lines in prop::collection::vec(line(), 0..12),
+        path in "(run|learner|environment)\\.[a-z\"]{1,3}(\\.x)?",
+        value in "[-0-9a-z'\\[\\]{}=. ]{0,6}",
+    ) {
+        let text = format!("{}\n", lines.join("\n"));
+        if let Err(error) = RunFile::parse(&text, &[(path.clone(), value.clone())]) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+        if let Ok(run_file) = RunFile::parse(SMALLEST, &[(path, value)]) {
+            let again = RunFile::parse(&run_file.to_toml(), &[]);
+            prop_assert_eq!(again.map(|run| run.to_toml()), Ok(run_file.to_toml()));
+        }
+    }
+}
