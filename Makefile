@@ -45,7 +45,8 @@ fix: setup ## format, and apply what clippy can repair
 	cargo fmt --all
 
 bench: setup ## run the benchmarks
-	cargo run --locked --release -p tributary-bench
+	cargo build --locked --release --workspace
+	cargo run --locked --release -p tributary-bench -- --json $(TARGET)/bench.json $(ARGS)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean
