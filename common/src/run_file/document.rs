@@ -1,5 +1,6 @@
 //! The TOML text and its overrides, as sections whose values know the line they stand in.
 
+use super::nesting::{DEEPEST, is_too_deep};
 use super::problem::{Origin, Problem};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
@@ -46,6 +47,10 @@ impl Document {
     /// Parses the text and applies the overrides, later ones over earlier ones. Text that is no
     /// TOML gives all its errors and nothing else.
     pub(super) fn parse(text: &str, overrides: &[(String, String)]) -> Result<Self, Vec<Problem>> {
+        if is_too_deep(text) {
+            let (path, message) = (String::new(), too_deep());
+            return Err(vec![Problem { path, origin: Origin::Absent, message }]);
+        }
         let (spanned, errors) = DeTable::parse_recoverable(text);
         let mut problems: Vec<Problem> = errors.iter().map(|e| syntax_problem(e, text)).collect();
         let parsed = if problems.is_empty() { text.parse() } else { Ok(toml::Table::new()) };
@@ -73,6 +78,9 @@ impl Document {
         let Some((last, tables)) = names.split_last() else { return };
         if tables.is_empty() || names.iter().any(|name| name.is_empty()) {
             return self.refuse_override(path, format!("`{path}`: expected `section.key=value`"));
+        }
+        if names.len() > DEEPEST || is_too_deep(text) {
+            return self.refuse_override(path, too_deep());
         }
         let mut table = &mut self.table;
         for name in tables {
@@ -123,4 +131,8 @@ fn syntax_problem(error: &toml::de::Error, text: &str) -> Problem {
     };
     let message = format!("this is not TOML: {}", error.message());
     Problem { path: String::new(), origin, message }
+}
+
+fn too_deep() -> String {
+    format!("this nests deeper than {DEEPEST} brackets or dots in a key")
 }

@@ -8,7 +8,9 @@
 mod document;
 mod keys;
 mod learner;
+mod nesting;
 mod problem;
+mod reader;
 mod schedule;
 mod section;
 mod sections;
@@ -31,11 +33,10 @@ pub use toml::Value as Toml;
 pub use units::ByteSize;
 pub use value::{Value, expected_one_of};
 
-use document::{Document, Origins};
-use problem::suggestion;
+use document::Document;
+use reader::{NoKeys, Reader, SharedRewardKeys};
 use std::fmt;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Every section, in the order of the file.
@@ -200,83 +201,6 @@ impl RunFile {
         ];
         let mut names = SECTIONS.into_iter();
         entries.map(|entries| (names.next().unwrap_or_default(), entries))
-    }
-}
-
-/// The sections of a document, read one by one; the problems add up.
-struct Reader {
-    table: toml::Table,
-    origins: Arc<Origins>,
-    problems: Vec<Problem>,
-}
-
-impl Reader {
-    fn new(document: Document) -> Self {
-        let Document { table, origins, mut problems } = document;
-        for (name, value) in &table {
-            let message = match value {
-                _ if !SECTIONS.contains(&name.as_str()) => {
-                    format!("unknown section `[{name}]`{}", suggestion(name, &SECTIONS))
-                }
-                Toml::Table(_) => continue,
-                _ => format!("`{name}` = {}: expected a section `[{name}]`", value::shown(value)),
-            };
-            problems.push(Problem { path: name.clone(), origin: origins.of(name), message });
-        }
-        Self { table, origins: Arc::new(origins), problems }
-    }
-
-    fn section<C: Config>(&mut self, name: &'static str) -> C {
-        let mut config = C::default();
-        let empty = toml::Table::new();
-        let table = self.table.get(name).and_then(Toml::as_table).unwrap_or(&empty);
-        let findings = keys::read(&mut config, name, table, &self.origins);
-        self.problems.extend(findings.problems);
-        self.problems.extend(keys::unknown_keys(name, table, &findings.known, &self.origins));
-        config
-    }
-
-    /// A section whose keys, beyond those in `shared`, depend on its kind.
-    fn kinded(&mut self, name: &'static str, shared: &mut impl Config) -> Section {
-        let table = match self.table.get(name) {
-            Some(Toml::Table(table)) => table,
-            Some(_) => return Section::new(name, "", toml::Table::new()),
-            None => {
-                self.problems.push(Section::missing(name));
-                return Section::new(name, "", toml::Table::new());
-            }
-        };
-        let findings = keys::read(shared, name, table, &self.origins);
-        self.problems.extend(findings.problems);
-        let origins = Arc::clone(&self.origins);
-        Section::read(name, table, origins, &findings.known, &mut self.problems)
-    }
-
-    fn reward(&mut self) -> Reward {
-        let mut shared = SharedRewardKeys::default();
-        let section = self.kinded("reward", &mut shared);
-        Reward { section, durable: shared.durable, delay: shared.delay }
-    }
-}
-
-#[derive(Clone, Default)]
-struct NoKeys;
-
-impl Config for NoKeys {
-    fn declare(&mut self, _: &mut Keys<'_>) {}
-}
-
-#[derive(Clone, Default)]
-struct SharedRewardKeys {
-    durable: Option<bool>,
-    delay: Option<Duration>,
-}
-
-impl Config for SharedRewardKeys {
-    fn declare(&mut self, keys: &mut Keys<'_>) {
-        let durable = "whether accepted trajectories survive the learner's death";
-        keys.key("durable", &mut self.durable, durable);
-        keys.key("delay", &mut self.delay, "sleep of every evaluated batch of objects");
     }
 }
 

@@ -275,6 +275,20 @@ fn a_difference_lists_the_changed_keys() {
     assert_eq!(changes, expected);
 }
 
+#[test]
+fn bottomless_nesting_is_refused() {
+    let deep = 100_000;
+    assert!(parse(&format!("a = {}", "[".repeat(deep)), &[]).is_err());
+    assert!(parse(&format!("{}b = 1", "a.".repeat(deep)), &[]).is_err());
+    assert!(parse(&format!("[{}b]", "a.".repeat(deep)), &[]).is_err());
+    let level = format!("{}b = {{", "a.".repeat(70));
+    let text = format!("{}x = 1{}", level.repeat(78), "}".repeat(78));
+    let message = parse(&format!("{SMALLEST}{text}"), &[]).unwrap_err().to_string();
+    assert_eq!(message, "this nests deeper than 16 brackets or dots in a key");
+    assert!(parse(SMALLEST, &[(&format!("{}b", "a.".repeat(deep)), "1")]).is_err());
+    assert!(parse(SMALLEST, &[("learner.batch", &"{ a = ".repeat(deep))]).is_err());
+}
+
 /// Lines that look like those of a run file, so that random text gets past the TOML parser.
 fn line() -> impl Strategy<Value = String> {
     let words =
