@@ -5,6 +5,8 @@
 
 pub mod heads;
 pub mod input;
+#[allow(dead_code, reason = "the CPU backend will call them")]
+pub(crate) mod kernels;
 mod mlp;
 pub mod weights;
 

@@ -1,0 +1,376 @@
+//! The two products of a network's forward pass on one CPU thread, in f32: dense input times
+//! weights ([`PackedLinear`]) and sums of weight rows for one-hot inputs ([`PackedEmbedding`]),
+//! each with bias and activation fused.
+//!
+//! **A row's result does not depend on the batch it is in.** Each output starts at its bias and
+//! adds its terms in the order of the inputs, one after another, whatever the tile; a tile only
+//! decides how many outputs advance together. So lockstep runs are exact. AVX-512 and AVX2 round
+//! alike (fused multiply-add) and agree to the bit; the portable code rounds twice per term.
+//!
+//! This is the only file of the workspace with `unsafe`: calls to functions compiled for
+//! instructions that were detected, sixteen floats taken for vector registers, and one unchecked
+//! index in the innermost loop.
+#![allow(unsafe_code)]
+
+use super::Activation;
+
+/// Outputs in one panel of packed weights: one register of AVX-512, two of AVX2, four of SSE2.
+const PANEL: usize = 16;
+
+/// A panel's weights of one input. Aligned, so that no load straddles two cache lines.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Lane([f32; PANEL]);
+
+/// A layer's parameters: panels of [`PANEL`] outputs, each its bias and then one lane per input,
+/// padded with zeros.
+#[derive(Clone, Debug)]
+struct Panels {
+    inputs: usize,
+    outputs: usize,
+    lanes: Vec<Lane>,
+}
+
+impl Panels {
+    /// `weight(input, output)` is read once for each pair.
+    fn pack(bias: &[f32], inputs: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
+        let outputs = bias.len();
+        assert!(inputs > 0 && outputs > 0, "a layer needs inputs and outputs");
+        let mut lanes = vec![Lane([0.0; PANEL]); outputs.div_ceil(PANEL) * (1 + inputs)];
+        for (index, panel) in lanes.chunks_exact_mut(1 + inputs).enumerate() {
+            for column in 0..PANEL.min(outputs - index * PANEL) {
+                let output = index * PANEL + column;
+                panel[0].0[column] = bias[output];
+                for (input, lane) in panel[1..].iter_mut().enumerate() {
+                    lane.0[column] = weight(input, output);
+                }
+            }
+        }
+        Self { inputs, outputs, lanes }
+    }
+
+    /// The panels with their first columns.
+    fn iter(&self) -> impl Iterator<Item = (&[Lane], usize)> {
+        self.lanes.chunks_exact(1 + self.inputs).zip((0..).step_by(PANEL))
+    }
+}
+
+/// Where sums go: the rows of an output, `[rows, outputs]`.
+struct Target<'a> {
+    activation: Activation,
+    output: &'a mut [f32],
+    outputs: usize,
+}
+
+impl Target<'_> {
+    /// Writes the lane from `column` on, as far as there are columns.
+    #[inline(always)]
+    fn write(&mut self, row: usize, column: usize, lane: Lane) {
+        let width = PANEL.min(self.outputs - column);
+        let columns = &mut self.output[row * self.outputs + column..][..width];
+        match <&mut [f32; PANEL]>::try_from(&mut *columns) {
+            Ok(columns) => *columns = lane.0,
+            Err(_) => columns.copy_from_slice(&lane.0[..width]),
+        }
+    }
+}
+
+/// Adds to a panel's bias its product with `ROWS` rows of input (`[ROWS, inputs]`); the sums go to
+/// the target's columns from the given one on.
+type Tile = unsafe fn(panel: &[Lane], input: &[f32], target: &mut Target<'_>, column: usize);
+
+/// Adds to the biases the weights of one row's features; the target is that row.
+type Sum = unsafe fn(panels: &Panels, features: &[u32], target: &mut Target<'_>);
+
+/// The tiles of an instruction set, one for each number of rows.
+macro_rules! tiles {
+    ($instructions:ident: $($rows:literal)*) => {
+        &[$($instructions::tile::<$rows> as Tile),*]
+    };
+}
+
+/// The code of an instruction set, from its vectors and operations. The sums of a tile stay in
+/// registers, so its rows times the vectors per lane must leave room for a lane and an input.
+macro_rules! vector_code {
+    ($features:literal, $vectors:ty, $broadcast:ident, $multiply_add:ident, $max:ident) => {
+        use std::arch::x86_64::*;
+
+        use super::{Activation, Lane, Panels, Target};
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn load(lane: &Lane) -> $vectors {
+            // SAFETY: both are 64 bytes of f32, for which every bit pattern is a value.
+            unsafe { std::mem::transmute::<Lane, $vectors>(*lane) }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add_scaled(sum: &mut $vectors, scale: f32, weights: $vectors) {
+            for (part, weight) in sum.iter_mut().zip(weights) {
+                *part = $multiply_add($broadcast(scale), weight, *part);
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn write(mut sum: $vectors, target: &mut Target<'_>, row: usize, column: usize) {
+            if target.activation == Activation::Relu {
+                for part in &mut sum {
+                    *part = $max($broadcast(0.0), *part); // the second operand if one is NaN
+                }
+            }
+            // SAFETY: as for `load`.
+            target.write(row, column, unsafe { std::mem::transmute::<$vectors, Lane>(sum) });
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn tile<const ROWS: usize>(
+            panel: &[Lane],
+            input: &[f32],
+            target: &mut Target<'_>,
+            column: usize,
+        ) {
+            let inputs = panel.len() - 1;
+            assert_eq!(input.len(), ROWS * inputs, "input must be [rows, inputs]");
+            let mut sums = [load(&panel[0]); ROWS];
+            for (k, lane) in panel[1..].iter().enumerate() {
+                let weights = load(lane);
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: row < ROWS and k < inputs, and `input` has ROWS * inputs values.
+                    let value = unsafe { *input.get_unchecked(row * inputs + k) };
+                    add_scaled(sum, value, weights);
+                }
+            }
+            for (row, sum) in sums.into_iter().enumerate() {
+                write(sum, target, row, column);
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn sum(panels: &Panels, features: &[u32], target: &mut Target<'_>) {
+            for (panel, column) in panels.iter() {
+                let mut sum = load(&panel[0]);
+                for &feature in features {
+                    add_scaled(&mut sum, 1.0, load(&panel[1 + feature as usize]));
+                }
+                write(sum, target, 0, column);
+            }
+        }
+    };
+}
+
+mod avx512 {
+    vector_code!("avx512f", [__m512; 1], _mm512_set1_ps, _mm512_fmadd_ps, _mm512_max_ps);
+}
+
+mod avx2 {
+    vector_code!("avx2,fma", [__m256; 2], _mm256_set1_ps, _mm256_fmadd_ps, _mm256_max_ps);
+}
+
+/// For any processor, in a form that the compiler vectorises.
+mod portable {
+    use super::{Activation, Lane, Panels, Target};
+
+    fn add_scaled(sum: &mut Lane, scale: f32, weights: &Lane) {
+        for (part, weight) in sum.0.iter_mut().zip(weights.0) {
+            *part += scale * weight;
+        }
+    }
+
+    fn write(sum: Lane, target: &mut Target<'_>, row: usize, column: usize) {
+        let relu = |part: f32| if part < 0.0 { 0.0 } else { part }; // NaN stays NaN
+        let lane = match target.activation {
+            Activation::Identity => sum,
+            Activation::Relu => Lane(sum.0.map(relu)),
+        };
+        target.write(row, column, lane);
+    }
+
+    pub(super) fn tile<const ROWS: usize>(
+        panel: &[Lane],
+        input: &[f32],
+        target: &mut Target<'_>,
+        column: usize,
+    ) {
+        let inputs = panel.len() - 1;
+        let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &input[row * inputs..][..inputs]);
+        let mut sums = [panel[0]; ROWS];
+        for (k, lane) in panel[1..].iter().enumerate() {
+            for (row, sum) in rows.iter().zip(&mut sums) {
+                add_scaled(sum, row[k], lane);
+            }
+        }
+        for (row, sum) in sums.into_iter().enumerate() {
+            write(sum, target, row, column);
+        }
+    }
+
+    pub(super) fn sum(panels: &Panels, features: &[u32], target: &mut Target<'_>) {
+        for (panel, column) in panels.iter() {
+            let mut sum = panel[0];
+            for &feature in features {
+                add_scaled(&mut sum, 1.0, &panel[1 + feature as usize]);
+            }
+            write(sum, target, 0, column);
+        }
+    }
+}
+
+/// The code for a kind of processor. Its functions are unsafe to call on any other.
+struct InstructionSet {
+    name: &'static str,
+    /// The tiles of 1, 2, ... rows, up to what the registers hold.
+    tiles: &'static [Tile],
+    sum: Sum,
+}
+
+static AVX512: InstructionSet = InstructionSet {
+    name: "avx512",
+    tiles: tiles!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
+    sum: avx512::sum,
+};
+static AVX2: InstructionSet =
+    InstructionSet { name: "avx2", tiles: tiles!(avx2: 1 2 3 4 5 6), sum: avx2::sum };
+static PORTABLE: InstructionSet =
+    InstructionSet { name: "portable", tiles: tiles!(portable: 1 2), sum: portable::sum };
+
+impl InstructionSet {
+    /// What this processor can run, fastest first. The standard library caches the detection.
+    fn supported() -> impl Iterator<Item = &'static Self> {
+        let avx512 = is_x86_feature_detected!("avx512f");
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let vector = [avx512.then_some(&AVX512), avx2.then_some(&AVX2)];
+        vector.into_iter().flatten().chain([&PORTABLE])
+    }
+
+    fn fastest() -> &'static Self {
+        Self::supported().next().unwrap_or(&PORTABLE)
+    }
+}
+
+/// A linear layer, packed once per weight snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedLinear {
+    panels: Panels,
+}
+
+impl PackedLinear {
+    /// Packs `weight` (`[outputs, inputs]`, row-major as PyTorch's `Linear`) and `bias`
+    /// (`[outputs]`).
+    ///
+    /// # Panics
+    /// If a shape is empty or does not match.
+    pub(crate) fn new(weight: &[f32], bias: &[f32], inputs: usize, outputs: usize) -> Self {
+        assert_eq!(weight.len(), outputs * inputs, "weight must be [outputs, inputs]");
+        assert_eq!(bias.len(), outputs, "bias must be [outputs]");
+        let panels = Panels::pack(bias, inputs, |input, output| weight[output * inputs + input]);
+        Self { panels }
+    }
+
+    /// `activation(input weightᵀ + bias)`: `input` is `[rows, inputs]`, `output` is
+    /// `[rows, outputs]`.
+    ///
+    /// # Panics
+    /// If a shape does not match.
+    pub(crate) fn forward(
+        &self,
+        input: &[f32],
+        rows: usize,
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        self.forward_with(InstructionSet::fastest(), input, rows, activation, output);
+    }
+
+    /// `instructions` comes from [`InstructionSet::supported`].
+    fn forward_with(
+        &self,
+        instructions: &InstructionSet,
+        input: &[f32],
+        rows: usize,
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        let Panels { inputs, outputs, .. } = self.panels;
+        assert_eq!(input.len(), rows * inputs, "input must be [rows, inputs]");
+        assert_eq!(output.len(), rows * outputs, "output must be [rows, outputs]");
+        if rows == 0 {
+            return;
+        }
+        // Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4.
+        let height = rows.div_ceil(rows.div_ceil(instructions.tiles.len()));
+        let blocks = input.chunks(height * inputs).zip(output.chunks_mut(height * outputs));
+        for (input, output) in blocks {
+            let tile = instructions.tiles[input.len() / inputs - 1];
+            let mut target = Target { activation, output, outputs };
+            for (panel, column) in self.panels.iter() {
+                // SAFETY: this processor has `instructions`.
+                unsafe { tile(panel, input, &mut target, column) };
+            }
+        }
+    }
+}
+
+/// A linear layer for inputs that are sums of one-hot vectors, packed once per weight snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedEmbedding {
+    panels: Panels,
+}
+
+impl PackedEmbedding {
+    /// Packs `weight` (`[features, outputs]`, row-major as PyTorch's `EmbeddingBag`) and `bias`
+    /// (`[outputs]`).
+    ///
+    /// # Panics
+    /// If a shape is empty or does not match.
+    pub(crate) fn new(weight: &[f32], bias: &[f32]) -> Self {
+        let outputs = bias.len();
+        assert_eq!(weight.len() % outputs.max(1), 0, "weight must be [features, outputs]");
+        let features = weight.len() / outputs.max(1);
+        let panels =
+            Panels::pack(bias, features, |feature, output| weight[feature * outputs + output]);
+        Self { panels }
+    }
+
+    /// `activation(bias + sum of weight rows)`: row `r` adds the features
+    /// `indices[offsets[r]..offsets[r + 1]]` in that order; `output` is
+    /// `[offsets.len() - 1, outputs]`.
+    ///
+    /// # Panics
+    /// If a shape does not match, `offsets` do not rise from 0 to the number of indices, or an
+    /// index is not a feature.
+    pub(crate) fn forward(
+        &self,
+        indices: &[u32],
+        offsets: &[u32],
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        self.forward_with(InstructionSet::fastest(), indices, offsets, activation, output);
+    }
+
+    /// `instructions` comes from [`InstructionSet::supported`].
+    fn forward_with(
+        &self,
+        instructions: &InstructionSet,
+        indices: &[u32],
+        offsets: &[u32],
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        let outputs = self.panels.outputs;
+        assert_eq!(offsets.first(), Some(&0), "offsets must start at 0");
+        assert_eq!(offsets[offsets.len() - 1] as usize, indices.len(), "offsets must end there");
+        assert_eq!(output.len(), (offsets.len() - 1) * outputs, "output must be [rows, outputs]");
+        for (range, output) in offsets.windows(2).zip(output.chunks_exact_mut(outputs)) {
+            let features = &indices[range[0] as usize..range[1] as usize];
+            let mut target = Target { activation, output, outputs };
+            // SAFETY: this processor has `instructions`.
+            unsafe { (instructions.sum)(&self.panels, features, &mut target) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
