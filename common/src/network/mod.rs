@@ -1,11 +1,11 @@
 //! The policy network: one definition, run by two backends.
 //!
-//! A network is written once, generic over [`Backend`]; the CPU backend (`cpu`) runs it for
+//! A network is written once, generic over [`Backend`]; the CPU backend ([`cpu`]) runs it for
 //! rollouts and exact evaluation, the learner's libtorch backend trains it.
 
+pub mod cpu;
 pub mod heads;
 pub mod input;
-#[allow(dead_code, reason = "the CPU backend will call them")]
 pub(crate) mod kernels;
 mod mlp;
 pub mod weights;
