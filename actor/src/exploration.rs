@@ -1,0 +1,48 @@
+//! How rollouts leave the policy to find what it does not know yet.
+
+use tributary_common::run_file;
+
+/// The behaviour's settings for one batch of trajectories: at each step a mixture of the tempered
+/// policy and of the uniform distribution over the legal actions and the exit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exploration {
+    /// Weight of the uniform distribution, in [0, 1].
+    pub epsilon: f64,
+    /// Divides the forward logits, above 0; 1 leaves the policy as it is.
+    pub temperature: f64,
+    /// Which of the run's settings this is; travels with each trajectory.
+    pub setting: u32,
+}
+
+impl Exploration {
+    /// No exploration: the policy itself.
+    pub const NONE: Self = Self { epsilon: 0.0, temperature: 1.0, setting: 0 };
+
+    /// The run file's schedules once the learner has accepted so many trajectories.
+    #[must_use]
+    pub fn at(schedules: &run_file::Exploration, setting: u32, generated: u64) -> Self {
+        Self {
+            epsilon: schedules.epsilon.at(generated),
+            temperature: schedules.temperature.at(generated),
+            setting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tributary_common::run_file::Schedule;
+
+    #[test]
+    fn follows_the_learners_count() {
+        let schedules = run_file::Exploration {
+            epsilon: Schedule::Linear { start: 0.5, end: 0.1, over: 100 },
+            temperature: Schedule::Constant(2.0),
+        };
+        let halfway = Exploration::at(&schedules, 3, 50);
+        assert!((halfway.epsilon - 0.3).abs() < 1e-12, "{halfway:?}");
+        assert_eq!((halfway.temperature, halfway.setting), (2.0, 3));
+        assert_eq!(Exploration::at(&schedules, 0, 1_000).epsilon, 0.1);
+    }
+}
