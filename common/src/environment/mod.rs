@@ -5,8 +5,18 @@
 //! their state. Ending the construction (the exit) is not an action: it is allowed where
 //! [`Environment::can_stop`] says so, and implicit at the end of every trajectory.
 
+pub mod hypergrid;
+pub mod laws;
+pub mod sequence;
+
+pub use hypergrid::Hypergrid;
+pub use sequence::Sequence;
+
 use crate::object::Object;
 use crate::random::{Purpose, Stream};
+
+/// The most one-hot inputs that the built-in environments give a network.
+pub const MOST_FEATURES: usize = 1_000_000;
 
 /// A directed acyclic graph of partial objects, from the initial state to finished objects.
 ///
@@ -76,6 +86,18 @@ pub trait Environment: Send + Sync {
     /// The state whose object this is, or why there is none.
     fn state_of(&self, object: &Object) -> Result<Vec<u32>, NotAnObject>;
 
+    /// The object that a text names, as in the tables that people write: the inverse of the object's
+    /// own text. Of the [`readings`](Object::readings) of the text it is the first that is an object.
+    fn parse_object(&self, text: &str) -> Result<Object, NotAnObject> {
+        let (likeliest, others) = Object::readings(text);
+        let refusal = match self.state_of(&likeliest) {
+            Ok(_) => return Ok(likeliest),
+            Err(refusal) => refusal,
+        };
+        let found = others.into_iter().find(|reading| self.state_of(reading).is_ok());
+        found.ok_or(refusal)
+    }
+
     /// The list of all states, where it is short enough to be walked.
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         None
@@ -103,6 +125,23 @@ pub struct Identity {
     pub version: u32,
     /// The canonical configuration, for example as JSON.
     pub configuration: String,
+}
+
+/// A configuration that no environment or reward can be made of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {reason}")]
+pub struct InvalidConfiguration {
+    /// The key of the run file.
+    pub key: &'static str,
+    /// What is wrong with its value; follows the key.
+    pub reason: String,
+}
+
+impl InvalidConfiguration {
+    /// A problem with one key.
+    pub fn new(key: &'static str, reason: impl Into<String>) -> Self {
+        Self { key, reason: reason.into() }
+    }
 }
 
 /// An object that the environment cannot build.

@@ -1,0 +1,252 @@
+//! The laws that every environment must keep, checked on random walks. An environment that passes
+//! can be trained on: a broken edge or mask gives a wrong sampler without any other sign.
+
+use std::collections::HashMap;
+
+use super::{Enumeration, Environment};
+use crate::random::{Purpose, Stream};
+
+/// A law that an environment breaks, with the state where it does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("in state {state:?}: {what}")]
+pub struct BrokenLaw {
+    /// The words of the state.
+    pub state: Vec<u32>,
+    /// What is wrong there.
+    pub what: String,
+}
+
+/// Checks the laws on so many random walks from the initial state and back to it:
+///
+/// - the actions listed as legal are ascending and in range, and agree with `is_legal` for every
+///   number; from every state the construction can go on or stop, within `max_steps`;
+/// - `inverse` and `forward_of` are a bijection between the forward edges into a state and the
+///   backward edges out of it, and `step` and `undo` walk each edge both ways; only the initial
+///   state has no backward edge;
+/// - the network's inputs are in range and differ between states;
+/// - a finished state, its object and its object's text name each other;
+/// - an enumeration gives each state its own index, which every action increases.
+///
+/// # Errors
+/// The first law found broken.
+pub fn check_laws(environment: &dyn Environment, walks: u64, seed: u64) -> Result<(), BrokenLaw> {
+    let mut laws = Laws::new(environment);
+    for walk in 0..walks {
+        let stream = &mut Stream::new(seed, Purpose::Walk, 1, walk);
+        let mut state = laws.initial.clone();
+        laws.forward_walk(&mut state, walk % 2 == 0, stream)?;
+        laws.backward_walk(&mut state, stream)?;
+        if let Some(list) = environment.enumeration() {
+            list.state(stream.bits() % list.states().max(1), &mut state);
+            laws.check(&state, stream)?;
+            laws.backward_walk(&mut state, stream)?;
+        }
+    }
+    Ok(())
+}
+
+type Checked = Result<(), BrokenLaw>;
+
+/// An environment under examination, with the inputs of the states seen so far.
+struct Laws<'a> {
+    environment: &'a dyn Environment,
+    initial: Vec<u32>,
+    state_of_features: HashMap<Vec<u32>, Vec<u32>>,
+}
+
+fn broken(state: &[u32], what: impl Into<String>) -> Checked {
+    Err(BrokenLaw { state: state.to_vec(), what: what.into() })
+}
+
+impl<'a> Laws<'a> {
+    fn new(environment: &'a dyn Environment) -> Self {
+        let mut initial = vec![0; environment.state_width()];
+        environment.reset(&mut initial);
+        Self { environment, initial, state_of_features: HashMap::new() }
+    }
+
+    /// Walks to a finished state; one that goes `far` stops only where it must.
+    fn forward_walk(&mut self, state: &mut [u32], far: bool, stream: &mut Stream) -> Checked {
+        for steps in 0.. {
+            self.check(state, stream)?;
+            let legal = self.legal(state);
+            let may_stop = self.environment.can_stop(state) && (legal.is_empty() || !far);
+            let choice = stream.below(legal.len() + usize::from(may_stop));
+            let Some(action) = legal.get(choice) else { break };
+            if steps == self.environment.max_steps() {
+                return broken(state, format!("reached after max_steps = {steps}, but goes on"));
+            }
+            self.environment.step(state, *action);
+        }
+        Ok(())
+    }
+
+    /// Walks back to the initial state.
+    fn backward_walk(&self, state: &mut [u32], stream: &mut Stream) -> Checked {
+        for _ in 0..=self.environment.max_steps() {
+            let backward = self.backward(state);
+            if backward.is_empty() {
+                return Ok(());
+            }
+            self.environment.undo(state, backward[stream.below(backward.len())]);
+        }
+        broken(state, "max_steps undone, but not back in the initial state")
+    }
+
+    fn check(&mut self, state: &[u32], stream: &mut Stream) -> Checked {
+        self.check_masks(state, stream)?;
+        self.check_forward_edges(state)?;
+        self.check_backward_edges(state)?;
+        self.check_features(state)?;
+        self.check_object(state)?;
+        self.environment.enumeration().map_or(Ok(()), |list| self.check_place(list, state))
+    }
+
+    fn legal(&self, state: &[u32]) -> Vec<u32> {
+        let mut actions = Vec::new();
+        self.environment.legal_forward(state, &mut actions);
+        actions
+    }
+
+    fn backward(&self, state: &[u32]) -> Vec<u32> {
+        let mut actions = Vec::new();
+        self.environment.legal_backward(state, &mut actions);
+        actions
+    }
+
+    fn stepped(&self, state: &[u32], action: u32) -> Vec<u32> {
+        let mut next = state.to_vec();
+        self.environment.step(&mut next, action);
+        next
+    }
+
+    fn undone(&self, state: &[u32], backward: u32) -> Vec<u32> {
+        let mut previous = state.to_vec();
+        self.environment.undo(&mut previous, backward);
+        previous
+    }
+
+    fn check_masks(&self, state: &[u32], stream: &mut Stream) -> Checked {
+        let (legal, actions) = (self.legal(state), self.environment.forward_actions());
+        check_list(state, &legal, actions, "legal forward actions")?;
+        let others = [actions as u32, actions as u32 + 1, u32::MAX];
+        let drawn: Vec<u32> = (0..16).map(|_| stream.below(actions.max(1)) as u32).collect();
+        for action in legal.iter().chain(&others).chain(&drawn) {
+            let is_listed = legal.contains(action);
+            if self.environment.is_legal(state, *action) != is_listed {
+                let listed = if is_listed { "listed" } else { "not listed" };
+                return broken(
+                    state,
+                    format!("action {action}: is_legal is wrong, it is {listed}"),
+                );
+            }
+        }
+        if legal.is_empty() && !self.environment.can_stop(state) {
+            return broken(state, "a dead end: no action is legal, and it cannot stop");
+        }
+        let backward = self.backward(state);
+        check_list(state, &backward, self.environment.backward_actions(), "backward actions")?;
+        if backward.is_empty() != (state == self.initial) {
+            return broken(state, "only the initial state may, and must, have no backward action");
+        }
+        Ok(())
+    }
+
+    fn check_forward_edges(&self, state: &[u32]) -> Checked {
+        for action in self.legal(state) {
+            let next = self.stepped(state, action);
+            let backward = self.environment.inverse(state, action);
+            let edge = format!("action {action} to {next:?}, its inverse {backward}");
+            if !self.backward(&next).contains(&backward) {
+                return broken(state, format!("{edge}: the inverse is not legal there"));
+            }
+            if self.undone(&next, backward) != state {
+                return broken(state, format!("{edge}: undo does not lead back"));
+            }
+            if self.environment.forward_of(&next, backward) != action {
+                return broken(state, format!("{edge}: forward_of names another action"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_backward_edges(&self, state: &[u32]) -> Checked {
+        for backward in self.backward(state) {
+            let previous = self.undone(state, backward);
+            let action = self.environment.forward_of(state, backward);
+            let edge = format!("backward action {backward} to {previous:?}, of action {action}");
+            if !self.legal(&previous).contains(&action) {
+                return broken(state, format!("{edge}: the forward action is not legal there"));
+            }
+            if self.stepped(&previous, action) != state {
+                return broken(state, format!("{edge}: step does not lead back"));
+            }
+            if self.environment.inverse(&previous, action) != backward {
+                return broken(state, format!("{edge}: inverse names another backward action"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_features(&mut self, state: &[u32]) -> Checked {
+        let mut features = Vec::new();
+        self.environment.active_features(state, &mut features);
+        features.sort_unstable();
+        check_list(state, &features, self.environment.features(), "inputs (sorted)")?;
+        let first = self.state_of_features.entry(features).or_insert_with(|| state.to_vec());
+        if first != state {
+            return broken(state, format!("the network cannot tell it from {first:?}"));
+        }
+        Ok(())
+    }
+
+    fn check_object(&self, state: &[u32]) -> Checked {
+        if !self.environment.can_stop(state) {
+            return Ok(());
+        }
+        let object = self.environment.object(state);
+        match self.environment.state_of(&object) {
+            Err(error) => return broken(state, format!("its object is refused: {error}")),
+            Ok(other) if other != state => {
+                return broken(state, format!("its object {object:?} is that of {other:?}"));
+            }
+            Ok(_) => {}
+        }
+        match self.environment.parse_object(&object.to_string()) {
+            Ok(read) if read == object => Ok(()),
+            other => broken(state, format!("the text of its object {object:?} reads as {other:?}")),
+        }
+    }
+
+    fn check_place(&self, list: &dyn Enumeration, state: &[u32]) -> Checked {
+        let index = list.index(state);
+        if index >= list.states() {
+            return broken(state, format!("index {index} of {} states", list.states()));
+        }
+        let mut found = vec![0; state.len()];
+        list.state(index, &mut found);
+        if found != state {
+            return broken(state, format!("the state at its index {index} is {found:?}"));
+        }
+        for action in self.legal(state) {
+            let next = list.index(&self.stepped(state, action));
+            if next <= index {
+                return broken(state, format!("action {action} leads from {index} to {next}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers must be ascending, each once, and below a bound.
+fn check_list(state: &[u32], numbers: &[u32], bound: usize, what: &str) -> Checked {
+    let ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascending || numbers.last().is_some_and(|&last| last as usize >= bound) {
+        return broken(state, format!("{what} {numbers:?}: not ascending, or not below {bound}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
