@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Enumeration, Environment, Identity, InvalidConfiguration, MOST_FEATURES, NotAnObject};
 use crate::object::Object;
+use crate::run_file::{Config, Keys, Problem, Section};
 
 /// The hypergrid. State: the D coordinates, each below H. Action `d` adds 1 to coordinate `d`, and
 /// so does backward action `d` take it away.
@@ -38,6 +39,15 @@ impl Hypergrid {
         Ok(Self { dimensions, side })
     }
 
+    /// The grid that `[environment]` of a run file describes.
+    ///
+    /// # Errors
+    /// Every problem with its keys.
+    pub fn from_section(section: &Section) -> Result<Self, Vec<Problem>> {
+        let Written { dimensions, side } = section.parse()?;
+        Self::new(dimensions, side).map_err(|invalid| vec![invalid.in_section(section)])
+    }
+
     /// The hypergrid behind an environment, if it is one.
     pub fn of(environment: &dyn Environment) -> Option<Self> {
         let identity = environment.identity();
@@ -59,6 +69,20 @@ impl Hypergrid {
         let Self { dimensions, side } = self;
         let expected = format!("expected {dimensions} whole numbers from 0 to {}", side - 1);
         NotAnObject { object: object.to_string(), reason: format!("{reason}; {expected}") }
+    }
+}
+
+/// Its keys in the run file.
+#[derive(Clone, Default)]
+struct Written {
+    dimensions: usize,
+    side: usize,
+}
+
+impl Config for Written {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("dimensions", &mut self.dimensions, "directions of the grid").required();
+        keys.key("side", &mut self.side, "cells in each direction").required();
     }
 }
 

@@ -14,6 +14,7 @@ pub use sequence::Sequence;
 
 use crate::object::Object;
 use crate::random::{Purpose, Stream};
+use crate::run_file::{Problem, Section};
 
 /// The most one-hot inputs that the built-in environments give a network.
 pub const MOST_FEATURES: usize = 1_000_000;
@@ -141,6 +142,11 @@ impl InvalidConfiguration {
     /// A problem with one key.
     pub fn new(key: &'static str, reason: impl Into<String>) -> Self {
         Self { key, reason: reason.into() }
+    }
+
+    /// The same as a problem of the run file's section that holds the key.
+    pub fn in_section(&self, section: &Section) -> Problem {
+        section.problem(self.key, &self.reason)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Enumeration, Environment, Identity, InvalidConfiguration, MOST_FEATURES, NotAnObject};
 use crate::object::Object;
+use crate::run_file::{Config, Keys, Problem, Section};
 
 /// How many tokens a finished sequence has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,38 @@ impl Sequence {
         Self::new(vocabulary, length, "vocabulary")
     }
 
+    /// The sequences that `[environment]` of a run file describes.
+    ///
+    /// # Errors
+    /// Every problem with its keys.
+    pub fn from_section(section: &Section) -> Result<Self, Vec<Problem>> {
+        let written: Written = section.parse()?;
+        let length = match (written.length, written.max_length) {
+            (Some(length), None) => Ok(Length::Length(length)),
+            (None, Some(longest)) => Ok(Length::MaxLength(longest)),
+            (None, None) => Err("or `max_length` is missing: give one of them"),
+            (Some(_), Some(_)) => Err("and `max_length` are both given: give one of them"),
+        };
+        let tokens = match (written.alphabet, written.vocabulary) {
+            (Some(alphabet), None) => {
+                Ok((alphabet.chars().map(String::from).collect(), "alphabet"))
+            }
+            (None, Some(vocabulary)) => Ok((vocabulary, "vocabulary")),
+            (None, None) => Err("or `vocabulary` is missing: give one of them"),
+            (Some(_), Some(_)) => Err("and `vocabulary` are both given: give one of them"),
+        };
+        match (length, tokens) {
+            (Ok(length), Ok((tokens, key))) => {
+                Self::new(tokens, length, key).map_err(|invalid| vec![invalid.in_section(section)])
+            }
+            (length, tokens) => {
+                let of_length = length.err().map(|why| section.problem("length", why));
+                let of_tokens = tokens.err().map(|why| section.problem("alphabet", why));
+                Err(of_tokens.into_iter().chain(of_length).collect())
+            }
+        }
+    }
+
     fn new(
         tokens: Vec<String>,
         length: Length,
@@ -108,6 +141,36 @@ impl Sequence {
 
     fn refuse(&self, object: &Object, reason: String) -> NotAnObject {
         NotAnObject { object: object.to_string(), reason }
+    }
+}
+
+/// Its keys in the run file.
+#[derive(Clone)]
+struct Written {
+    construction: String,
+    alphabet: Option<String>,
+    vocabulary: Option<Vec<String>>,
+    length: Option<usize>,
+    max_length: Option<usize>,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        let construction = "append".to_owned();
+        Self { construction, alphabet: None, vocabulary: None, length: None, max_length: None }
+    }
+}
+
+impl Config for Written {
+    fn declare(&mut self, keys: &mut Keys<'_>) {
+        keys.key("construction", &mut self.construction, "where a token is added").must(
+            "be \"append\": \"prepend_append\", \"insert\" and \"any_position\" are not built yet",
+            |construction| construction == "append",
+        );
+        keys.key("alphabet", &mut self.alphabet, "the tokens, one character each");
+        keys.key("vocabulary", &mut self.vocabulary, "the tokens, as a list of texts");
+        keys.key("length", &mut self.length, "tokens of every sequence");
+        keys.key("max_length", &mut self.max_length, "tokens of the longest sequence");
     }
 }
 
@@ -338,6 +401,23 @@ mod tests {
         assert!(refused(&["A", "B"], Length::Length(usize::MAX)).contains("`length` times 2"));
         let twice = Sequence::over_alphabet("AA", one).unwrap_err();
         assert_eq!(twice.key, "alphabet");
+    }
+
+    #[test]
+    fn a_run_file_names_every_problem() {
+        let problems = |keys: &str| {
+            let section = Section::from_toml("environment", keys).unwrap();
+            let problems = Sequence::from_section(&section).unwrap_err();
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let text = problems("kind = 'sequence'\nconstruction = 'insert'\nalphabt = 'AC'");
+        assert!(text.contains("are not built yet"), "{text}");
+        assert!(text.contains("did you mean `alphabet`?"), "{text}");
+        let text = problems("kind = 'sequence'\nalphabet = 'AC'\nvocabulary = ['A']");
+        assert!(text.contains("`environment.length` or `max_length` is missing"), "{text}");
+        assert!(text.contains("`environment.alphabet` and `vocabulary` are both given"), "{text}");
+        let text = problems("kind = 'sequence'\nalphabet = 'AA'\nlength = 2");
+        assert_eq!(text, "`environment.alphabet` has the token \"A\" twice");
     }
 
     #[test]

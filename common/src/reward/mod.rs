@@ -4,6 +4,14 @@
 //! log R by a pure [`transform`](Reward::transform), which the learner applies when it trains: a
 //! changed exponent never voids what was paid for.
 
+pub mod delay;
+pub mod hypergrid;
+pub mod table;
+
+pub use delay::Delayed;
+pub use hypergrid::{HypergridReward, Landscape};
+pub use table::Table;
+
 use crate::environment::Identity;
 use crate::log_space::LogReward;
 use crate::object::Object;
@@ -74,4 +82,14 @@ pub struct InvalidRaw {
     pub raw: Vec<f64>,
     /// What is wrong with them.
     pub reason: String,
+}
+
+/// The value of a reward that has one only, if it is finite.
+fn single(raw: &[f64]) -> Result<f64, InvalidRaw> {
+    let invalid = |reason: String| Err(InvalidRaw { raw: raw.to_vec(), reason });
+    match raw {
+        [value] if value.is_finite() => Ok(*value),
+        [_] => invalid("it must be finite".to_owned()),
+        _ => invalid(format!("{} values, expected 1", raw.len())),
+    }
 }
