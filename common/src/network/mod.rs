@@ -17,6 +17,7 @@ pub use weights::Weights;
 
 use crate::environment::Environment;
 use crate::random::{Purpose, Stream};
+use crate::run_file::{Backward, RunFile};
 
 /// The operations that a network is written in. Layers are named by their place in
 /// [`Network::layers`].
@@ -110,6 +111,12 @@ impl Network {
         Self { heads, body: Mlp::new(environment.features(), hidden, heads.width()) }
     }
 
+    /// The network that a run file describes; actor and learner both build it with this.
+    pub fn of_run(run_file: &RunFile, environment: &dyn Environment) -> Self {
+        let RunFile { policy, .. } = run_file;
+        Self::mlp(environment, &policy.hidden, policy.backward == Backward::Learned, false)
+    }
+
     /// Runs the network on states: one output row of `heads.width()` each.
     pub fn forward<B: Backend>(&self, backend: &mut B, features: &Ragged) -> B::Tensor {
         self.body.forward(backend, features)
@@ -146,6 +153,11 @@ impl Network {
             self.layers().iter().map(|l| format!("{}x{}", l.inputs, l.outputs)).collect();
         let Heads { forward, backward, flow } = self.heads;
         format!("mlp-relu[{}] forward={forward} backward={backward} flow={flow}", layers.join(" "))
+    }
+
+    /// The hash of [`architecture`](Self::architecture), as actor and learner compare it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        *blake3::hash(self.architecture().as_bytes()).as_bytes()
     }
 
     /// Initial values: uniform in ±1/sqrt(fan-in), as in PyTorch's linear layer.
