@@ -10,4 +10,5 @@ pub mod object;
 pub mod random;
 pub mod reward;
 pub mod run_file;
+pub mod session;
 pub mod trajectory;
