@@ -8,6 +8,7 @@ pub mod log_space;
 pub mod network;
 pub mod object;
 pub mod random;
+pub mod registry;
 pub mod reward;
 pub mod run_file;
 pub mod session;

@@ -84,6 +84,19 @@ pub struct InvalidRaw {
     pub reason: String,
 }
 
+/// A number that two programs share only if their rewards are the same: the hash of the identity,
+/// which holds the contents of data files, and of the outputs.
+pub fn fingerprint(reward: &dyn Reward) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let Identity { kind, version, configuration } = reward.identity();
+    let mut parts = vec![kind, version.to_string(), configuration];
+    parts.extend(reward.outputs().into_iter().map(|output| format!("{output:?}")));
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
 /// The value of a reward that has one only, if it is finite.
 fn single(raw: &[f64]) -> Result<f64, InvalidRaw> {
     let invalid = |reason: String| Err(InvalidRaw { raw: raw.to_vec(), reason });

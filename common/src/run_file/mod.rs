@@ -60,7 +60,7 @@ pub struct Reward {
     pub section: Section,
     /// Whether accepted trajectories survive the learner's death; the kind decides when not given.
     pub durable: Option<bool>,
-    /// Sleep of every evaluated batch of objects, to stand for an expensive reward.
+    /// Sleep for every object that is evaluated, to stand for an expensive reward.
     pub delay: Option<Duration>,
 }
 

@@ -84,6 +84,6 @@ impl Config for SharedRewardKeys {
     fn declare(&mut self, keys: &mut Keys<'_>) {
         let durable = "whether accepted trajectories survive the learner's death";
         keys.key("durable", &mut self.durable, durable);
-        keys.key("delay", &mut self.delay, "sleep of every evaluated batch of objects");
+        keys.key("delay", &mut self.delay, "sleep for every object that is evaluated");
     }
 }

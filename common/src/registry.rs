@@ -1,0 +1,319 @@
+//! Which environments and rewards a run file's `kind` can name.
+//!
+//! Users add their own: `Registry::builtin().with_environment("mine", |section| ...)`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::environment::{self, Environment, Hypergrid, Sequence};
+use crate::reward::{self, Delayed, HypergridReward, Landscape, Reward, Table};
+use crate::run_file::{Problem, RunFile, RunFileError, Section, Toml};
+
+/// Makes an environment from its section of the run file.
+pub type EnvironmentFactory =
+    Arc<dyn Fn(&Section) -> Result<Arc<dyn Environment>, Vec<Problem>> + Send + Sync>;
+
+/// Makes a reward from its section of the run file.
+pub type RewardFactory = Arc<
+    dyn Fn(&Section, &RewardContext<'_>) -> Result<Arc<dyn Reward>, Vec<Problem>> + Send + Sync,
+>;
+
+/// What a reward may look at while it is made.
+pub struct RewardContext<'a> {
+    /// The run's environment.
+    pub environment: &'a Arc<dyn Environment>,
+    /// Where relative names of data files start.
+    pub files: &'a Path,
+}
+
+/// The kinds of environments and rewards that a program knows.
+#[derive(Clone, Default)]
+pub struct Registry {
+    environments: BTreeMap<String, EnvironmentFactory>,
+    rewards: BTreeMap<String, RewardFactory>,
+}
+
+/// A run file's environment and reward, made.
+#[derive(Clone)]
+pub struct Task {
+    /// How objects are built.
+    pub environment: Arc<dyn Environment>,
+    /// What they are worth, at the price that the run file sets: `delay` included.
+    pub reward: Arc<dyn Reward>,
+    /// The same values without the delay: for the exact target, which costs nothing to know.
+    pub undelayed: Arc<dyn Reward>,
+}
+
+/// What two programs of a run must agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprints {
+    /// Of the environment: identity and behaviour.
+    pub environment: [u8; 32],
+    /// Of the reward: identity, the contents of its data files included.
+    pub reward: [u8; 32],
+}
+
+impl Task {
+    fn new((environment, undelayed): Made, delay: Option<Duration>) -> Self {
+        let reward: Arc<dyn Reward> = match delay {
+            Some(delay) => Arc::new(Delayed::new(Arc::clone(&undelayed), delay)),
+            None => Arc::clone(&undelayed),
+        };
+        Self { environment, reward, undelayed }
+    }
+
+    /// What another program must have too, to take part in this run.
+    pub fn fingerprints(&self) -> Fingerprints {
+        Fingerprints {
+            environment: environment::fingerprint(self.environment.as_ref()),
+            reward: reward::fingerprint(self.reward.as_ref()),
+        }
+    }
+}
+
+/// A data file that a run file names and that every program of the run needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its section and key.
+    pub key: (&'static str, &'static str),
+    /// As written in the run file: absolute, or relative to the run file's folder.
+    pub name: String,
+}
+
+/// The data files of a run file: `reward.file`.
+pub fn data_files(run_file: &RunFile) -> Vec<DataFile> {
+    let name = run_file.reward.section.table.get("file").and_then(Toml::as_str);
+    name.map(|name| DataFile { key: ("reward", "file"), name: name.to_owned() })
+        .into_iter()
+        .collect()
+}
+
+/// Makes a run file read a data file from another place, such as a copy fetched from the learner.
+pub fn redirect(run_file: &mut RunFile, file: &DataFile, path: &Path) {
+    let path = Toml::String(path.to_string_lossy().into_owned());
+    run_file.reward.section.table.insert(file.key.1.to_owned(), path);
+}
+
+impl Registry {
+    /// Everything that comes with Tributary.
+    pub fn builtin() -> Self {
+        let mut registry = Self::default()
+            .with_environment(Hypergrid::KIND, |section| {
+                Ok(Arc::new(Hypergrid::from_section(section)?))
+            })
+            .with_environment(Sequence::KIND, |section| {
+                Ok(Arc::new(Sequence::from_section(section)?))
+            })
+            .with_reward(Table::KIND, |section, context| {
+                let environment = context.environment.as_ref();
+                Ok(Arc::new(Table::from_section(section, environment, context.files)?))
+            });
+        for landscape in Landscape::USUAL {
+            registry = registry.with_reward(landscape.kind(), |section, context| {
+                let environment = context.environment.as_ref();
+                Ok(Arc::new(HypergridReward::from_section(section, environment)?))
+            });
+        }
+        registry
+    }
+
+    /// Adds an environment, or replaces the one of that kind.
+    pub fn with_environment(
+        mut self,
+        kind: &str,
+        make: impl Fn(&Section) -> Result<Arc<dyn Environment>, Vec<Problem>> + Send + Sync + 'static,
+    ) -> Self {
+        self.environments.insert(kind.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Adds a reward, or replaces the one of that kind.
+    pub fn with_reward(
+        mut self,
+        kind: &str,
+        make: impl Fn(&Section, &RewardContext<'_>) -> Result<Arc<dyn Reward>, Vec<Problem>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.rewards.insert(kind.to_owned(), Arc::new(make));
+        self
+    }
+
+    /// Reads a run file and makes its environment and reward; `files` is the folder where relative
+    /// names of data files start. As [`RunFile::parse`] and [`task`](Self::task), but with the
+    /// problems of all sections at once.
+    ///
+    /// # Errors
+    /// Every problem of the run file.
+    pub fn read(
+        &self,
+        text: &str,
+        overrides: &[(String, String)],
+        files: &Path,
+    ) -> Result<(RunFile, Task), RunFileError> {
+        let mut made = None;
+        let run_file = RunFile::parse_with(text, overrides, |environment, reward| {
+            let result = self.make(environment, reward, files);
+            result.map(|pair| made = pair).err().unwrap_or_default()
+        })?;
+        let task = match made {
+            Some(made) => Task::new(made, run_file.reward.delay),
+            None => self.task(&run_file, files)?,
+        };
+        Ok((run_file, task))
+    }
+
+    /// Makes the environment and the reward of a run file; `files` is the folder where relative
+    /// names of data files start.
+    ///
+    /// # Errors
+    /// Every problem with the two sections. A reward is not made, only its kind is checked, while
+    /// its environment has problems.
+    pub fn task(&self, run_file: &RunFile, files: &Path) -> Result<Task, Vec<Problem>> {
+        let (environment, reward) = (&run_file.environment, &run_file.reward.section);
+        let made = self.make(Some(environment), Some(reward), files)?;
+        made.map(|made| Task::new(made, run_file.reward.delay)).ok_or_else(Vec::new)
+    }
+
+    /// Makes what has a section: an environment alone is made to find its problems, a reward needs
+    /// its environment.
+    fn make(
+        &self,
+        environment: Option<&Section>,
+        reward: Option<&Section>,
+        files: &Path,
+    ) -> Result<Option<Made>, Vec<Problem>> {
+        let environment =
+            environment.map(|section| find(&self.environments, section)?(section)).transpose();
+        let make_reward = reward
+            .map(|section| find(&self.rewards, section).map(|make| (make, section)))
+            .transpose();
+        let (environment, make_reward) = match (environment, make_reward) {
+            (Ok(environment), Ok(make_reward)) => (environment, make_reward),
+            (environment, make_reward) => {
+                let of_environment = environment.err().unwrap_or_default();
+                let of_reward = make_reward.err().unwrap_or_default();
+                return Err(of_environment.into_iter().chain(of_reward).collect());
+            }
+        };
+        let (Some(environment), Some((make, section))) = (environment, make_reward) else {
+            return Ok(None);
+        };
+        let reward = make(section, &RewardContext { environment: &environment, files })?;
+        Ok(Some((environment, reward)))
+    }
+}
+
+type Made = (Arc<dyn Environment>, Arc<dyn Reward>);
+
+fn find<'a, F>(known: &'a BTreeMap<String, F>, section: &Section) -> Result<&'a F, Vec<Problem>> {
+    let names = || known.keys().map(String::as_str).collect::<Vec<_>>();
+    known.get(&section.kind).ok_or_else(|| vec![section.unknown_kind(&names())])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+
+    fn run_file(environment: &str, reward: &str) -> RunFile {
+        let text =
+            format!("[environment]\n{environment}\n[reward]\n{reward}\n[learner]\nupdates = 1");
+        RunFile::parse(&text, &[]).unwrap()
+    }
+
+    fn problems(environment: &str, reward: &str) -> String {
+        let run_file = run_file(environment, reward);
+        let problems = Registry::builtin().task(&run_file, Path::new(".")).err().unwrap();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    const GRID: &str = "kind = 'hypergrid'\ndimensions = 2\nside = 8";
+
+    #[test]
+    fn every_reward_of_the_hypergrid_is_made() {
+        for kind in ["original", "cosine", "sparse", "deceptive"] {
+            let run_file = run_file(GRID, &format!("kind = '{kind}'"));
+            let task = Registry::builtin().task(&run_file, Path::new(".")).unwrap();
+            assert_eq!(task.reward.identity().kind, kind);
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_names_the_nearest_and_all_known() {
+        let text = problems("kind = 'hypergird'\nside = 8", "kind = 'tabel'");
+        for expected in ["\"hypergrid\"", "\"sequence\"", "did you mean", "\"table\"", "\"cosine\""]
+        {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        assert!(problems(GRID, "kind = 'cosin'").contains("did you mean `cosine`?"));
+    }
+
+    #[test]
+    fn problems_of_both_sections_come_with_their_lines() {
+        let text = problems("kind = 'hypergrid'\ndimensions = 2\nside = 1", "kind = 'nothing'");
+        assert!(text.contains("`environment.side` must be at least 2"), "{text}");
+        assert!(text.contains("line 4: ") && text.contains("line 6: "), "{text}");
+    }
+
+    #[test]
+    fn a_run_file_is_read_with_all_its_problems_at_once() {
+        let read = |text: &str| Registry::builtin().read(text, &[], Path::new("."));
+        let text = format!("[environment]\n{GRID}\n[reward]\nkind = 'sparse'\n[learner]\n");
+        let (run_file, task) = read(&format!("{text}updates = 1")).unwrap();
+        assert_eq!(run_file.learner.updates, Some(1));
+        assert_eq!(task.environment.forward_actions(), 2);
+        let text = text.replace("side = 8", "side = 1").replace("'sparse'", "'spar'");
+        let error = read(&format!("{text}bach = 1\nupdates = 1")).err().unwrap();
+        assert_eq!(error.problems.len(), 3, "{error}");
+        let error = read("[environment]\nkind = 'x'\n[learner]\nupdates = 1").err().unwrap();
+        assert_eq!(error.problems.len(), 2, "{error}");
+    }
+
+    #[test]
+    fn the_same_run_file_gives_the_same_fingerprints_whatever_the_delay() {
+        let made = |environment: &str, reward: &str| {
+            let task = Registry::builtin().task(&run_file(environment, reward), Path::new("."));
+            task.unwrap().fingerprints()
+        };
+        let cosine = made(GRID, "kind = 'cosine'");
+        assert_eq!(cosine, made(GRID, "kind = 'cosine'\nr0 = 0.1\ndelay = '50ms'"));
+        assert_ne!(cosine.reward, made(GRID, "kind = 'cosine'\nr0 = 0.2").reward);
+        let other = "kind = 'hypergrid'\ndimensions = 3\nside = 8";
+        assert_ne!(cosine.environment, made(other, "kind = 'cosine'").environment);
+    }
+
+    #[test]
+    fn the_exact_target_does_not_wait_for_the_delay() {
+        let run_file = run_file(GRID, "kind = 'cosine'\ndelay = '1h'");
+        assert_eq!(run_file.reward.delay, Some(Duration::from_secs(3600)));
+        let task = Registry::builtin().task(&run_file, Path::new(".")).unwrap();
+        let object = task.environment.object(&[1, 1]);
+        let mut raw = Vec::new();
+        task.undelayed.evaluate(&[object], &mut raw).unwrap();
+        assert_eq!(raw.len(), 1);
+    }
+
+    #[test]
+    fn a_data_file_may_be_read_from_another_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy");
+        fs::write(&copy, "word\tvalue\nA\t1\nC\t2\n").unwrap();
+        let environment = "kind = 'sequence'\nalphabet = 'AC'\nlength = 1";
+        let mut run_file = run_file(environment, "kind = 'table'\nfile = '../words.tsv'");
+        let registry = Registry::builtin();
+        let missing = registry.task(&run_file, folder.path()).err().unwrap();
+        assert!(missing[0].message.contains("../words.tsv"), "{}", missing[0].message);
+        let files = data_files(&run_file);
+        assert_eq!(files[0].name, "../words.tsv");
+        redirect(&mut run_file, &files[0], &copy);
+        let task = registry.task(&run_file, Path::new("/nowhere")).unwrap();
+        let expected = format!("\"content\":\"{}\"", blake3::hash(&fs::read(&copy).unwrap()));
+        assert!(task.reward.identity().configuration.contains(&expected));
+    }
+}
