@@ -1,1 +1,5 @@
 //! Tributary's learner.
+
+pub mod objective;
+pub mod replay;
+pub mod training;

@@ -1,0 +1,245 @@
+//! What the learner keeps of the trajectories that it accepted, and how it picks from them.
+//!
+//! A trajectory rests as its actions, its log-reward and the policy version that drew it; states are
+//! rebuilt when it is trained on. The oldest leave first. How often each is trained on is held to
+//! `samples_per_insert` by a [`RateLimiter`].
+
+mod fifo;
+mod rate_limiter;
+mod uniform;
+
+use std::collections::VecDeque;
+
+use tributary_common::ids::PolicyVersion;
+use tributary_common::log_space::LogReward;
+use tributary_common::random::Stream;
+use tributary_common::run_file::{self, Selector as SelectorKind};
+
+use fifo::Fifo;
+pub use rate_limiter::RateLimiter;
+use uniform::Uniform;
+
+/// What log R = -inf (R = 0) becomes in training, which needs a finite target.
+pub const LOG_REWARD_MIN: f64 = -100.0;
+
+/// How replay picks: it is told what comes and goes, and names what is trained on.
+trait Selector: Send {
+    /// A trajectory came, to be used `uses` times. Ordinals come in order, without gaps.
+    fn inserted(&mut self, ordinal: u64, uses: u64);
+
+    /// The oldest trajectory leaves. Returns the uses that it should still have had.
+    fn evicted(&mut self, ordinal: u64) -> u64;
+
+    /// Appends the ordinals of `count` residents.
+    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<u64>);
+}
+
+/// Trajectories drawn from replay, in columns; a batch of training. Reused between draws.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples {
+    /// The place of each among all that were ever inserted, from 0.
+    pub ordinals: Vec<u64>,
+    /// The actions of all, one trajectory after the other, without the exit.
+    pub actions: Vec<u32>,
+    /// Where the actions of each end.
+    pub ends: Vec<usize>,
+    /// log R of each; at least finite.
+    pub log_rewards: Vec<f64>,
+    /// The weights that drew each.
+    pub policies: Vec<PolicyVersion>,
+}
+
+impl Samples {
+    /// Number of trajectories.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The actions of each in order.
+    pub fn iter_actions(&self) -> impl Iterator<Item = &[u32]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.actions[start..end])
+    }
+
+    /// Removes all, keeping the memory.
+    pub fn clear(&mut self) {
+        self.ordinals.clear();
+        self.actions.clear();
+        self.ends.clear();
+        self.log_rewards.clear();
+        self.policies.clear();
+    }
+
+    /// Appends one.
+    pub fn push(
+        &mut self,
+        ordinal: u64,
+        actions: impl IntoIterator<Item = u32>,
+        log_reward: f64,
+        policy: PolicyVersion,
+    ) {
+        self.ordinals.push(ordinal);
+        self.actions.extend(actions);
+        self.ends.push(self.actions.len());
+        self.log_rewards.push(log_reward);
+        self.policies.push(policy);
+    }
+}
+
+/// What went through replay, in trajectories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Ever inserted.
+    pub inserted: u64,
+    /// Gone again: `inserted = resident + evicted`.
+    pub evicted: u64,
+    /// Drawn, each as often as it was.
+    pub sampled: u64,
+    /// Uses that evicted trajectories should still have had.
+    pub forfeited: u64,
+    /// Inserted with R = 0, trained on as [`LOG_REWARD_MIN`].
+    pub zero_rewards: u64,
+}
+
+/// A replay that cannot hold what one batch needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "replay.capacity = {capacity} is too small for learner.batch = {batch} with replay.samples_per_insert = {uses}; make it at least {needed}"
+)]
+pub struct TooSmall {
+    capacity: usize,
+    batch: usize,
+    uses: String,
+    needed: usize,
+}
+
+struct Resident {
+    length: u32,
+    log_reward: f64,
+    policy: PolicyVersion,
+}
+
+/// The trajectories that training picks from. Memory is bounded by
+/// `capacity · (32 + 4 · actions)` bytes and the selector's 16 for each.
+pub struct Replay {
+    capacity: usize,
+    batch: usize,
+    selector: Box<dyn Selector>,
+    limiter: RateLimiter,
+    residents: VecDeque<Resident>,
+    /// The actions of all residents, oldest first.
+    actions: VecDeque<u32>,
+    /// Where each resident's actions start, counted from the first action ever inserted.
+    starts: VecDeque<u64>,
+    /// Actions that have left.
+    actions_evicted: u64,
+    picked: Vec<u64>,
+    counters: Counters,
+}
+
+impl Replay {
+    /// An empty replay that gives batches of `batch` trajectories.
+    pub fn new(config: &run_file::Replay, batch: usize) -> Result<Self, TooSmall> {
+        let run_file::Replay { selector, capacity, samples_per_insert } = *config;
+        let limiter = RateLimiter::new(samples_per_insert, batch, capacity).map_err(|needed| {
+            TooSmall { capacity, batch, uses: samples_per_insert.to_string(), needed }
+        })?;
+        let selector: Box<dyn Selector> = match selector {
+            SelectorKind::Fifo => Box::new(Fifo::default()),
+            SelectorKind::Uniform => Box::new(Uniform::default()),
+        };
+        Ok(Self {
+            capacity,
+            batch,
+            selector,
+            limiter,
+            residents: VecDeque::new(),
+            actions: VecDeque::new(),
+            starts: VecDeque::new(),
+            actions_evicted: 0,
+            picked: Vec::new(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Whether training keeps up, so that another trajectory is welcome. Who has one waits until it
+    /// is; [`insert`](Self::insert) itself never refuses.
+    pub fn may_insert(&self) -> bool {
+        self.limiter.may_insert()
+    }
+
+    /// Keeps a trajectory (the oldest leaves when there is no room) and returns its ordinal.
+    pub fn insert(&mut self, actions: &[u32], log_reward: LogReward, policy: PolicyVersion) -> u64 {
+        if self.residents.len() == self.capacity {
+            self.evict();
+        }
+        let ordinal = self.counters.inserted;
+        self.counters.inserted += 1;
+        let mut log_reward = log_reward.get();
+        if log_reward == f64::NEG_INFINITY {
+            log_reward = LOG_REWARD_MIN;
+            self.counters.zero_rewards += 1;
+        }
+        self.starts.push_back(self.actions_evicted + self.actions.len() as u64);
+        self.actions.extend(actions);
+        self.residents.push_back(Resident { length: actions.len() as u32, log_reward, policy });
+        let uses = self.limiter.inserted();
+        self.selector.inserted(ordinal, uses);
+        ordinal
+    }
+
+    fn evict(&mut self) {
+        let Some(oldest) = self.residents.pop_front() else { return };
+        self.starts.pop_front();
+        self.actions.drain(..oldest.length as usize);
+        self.actions_evicted += u64::from(oldest.length);
+        let forfeited = self.selector.evicted(self.counters.evicted);
+        self.limiter.forfeited(forfeited);
+        self.counters.evicted += 1;
+        self.counters.forfeited += forfeited;
+    }
+
+    /// Whether [`sample`](Self::sample) gives a batch.
+    pub fn may_sample(&self) -> bool {
+        self.limiter.may_sample()
+    }
+
+    /// Draws a batch, replacing what is in `samples`; none, and `false`, when the trajectories have
+    /// had their uses and training must wait for new ones.
+    pub fn sample(&mut self, stream: &mut Stream, samples: &mut Samples) -> bool {
+        samples.clear();
+        if !self.may_sample() {
+            return false;
+        }
+        self.picked.clear();
+        self.selector.pick(self.batch, stream, &mut self.picked);
+        for &ordinal in &self.picked {
+            let place = (ordinal - self.counters.evicted) as usize;
+            let Resident { length, log_reward, policy } = self.residents[place];
+            let start = (self.starts[place] - self.actions_evicted) as usize;
+            let actions = self.actions.range(start..start + length as usize).copied();
+            samples.push(ordinal, actions, log_reward, policy);
+        }
+        self.limiter.sampled(self.batch as u64);
+        self.counters.sampled += self.batch as u64;
+        true
+    }
+
+    /// Trajectories that are kept.
+    pub fn resident(&self) -> usize {
+        self.residents.len()
+    }
+
+    /// What went through.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! Holds the uses of each trajectory to `samples_per_insert`.
+
+/// Lets insertions and draws run ahead of each other only within a band.
+///
+/// `due = floor(samples_per_insert · inserted) - forfeited - sampled` is what training still owes
+/// the trajectories. A batch may be drawn while `due >= batch` (and a first batch of trajectories is
+/// there); trajectories are welcome while `due` is below the upper edge: four batches' worth of new
+/// trajectories, or all that the replay holds if that is less. The upper edge is never below a batch,
+/// so one of the two is always allowed.
+#[derive(Clone, Debug)]
+pub struct RateLimiter {
+    samples_per_insert: f64,
+    batch: u64,
+    upper: u64,
+    inserted: u64,
+    granted: u64,
+    settled: u64,
+}
+
+/// Batches of new trajectories that may wait for training.
+const BATCHES_AHEAD: usize = 4;
+
+impl RateLimiter {
+    /// For a replay of `capacity` trajectories; or the smallest capacity with which a full batch can
+    /// ever be due.
+    pub(super) fn new(
+        samples_per_insert: f64,
+        batch: usize,
+        capacity: usize,
+    ) -> Result<Self, usize> {
+        let needed = (batch as f64 / samples_per_insert.min(1.0)).ceil();
+        if (capacity as f64) < needed {
+            return Err(needed as usize);
+        }
+        let ahead = (BATCHES_AHEAD * batch) as f64 * samples_per_insert.max(1.0);
+        let upper = ahead.min(capacity as f64 * samples_per_insert).floor() as u64;
+        let batch = batch as u64;
+        let upper = upper.max(batch);
+        Ok(Self { samples_per_insert, batch, upper, inserted: 0, granted: 0, settled: 0 })
+    }
+
+    /// Whether another trajectory is welcome.
+    pub fn may_insert(&self) -> bool {
+        self.due() < self.upper
+    }
+
+    /// Whether a batch may be drawn.
+    pub fn may_sample(&self) -> bool {
+        self.inserted >= self.batch && self.due() >= self.batch
+    }
+
+    /// Draws that are owed.
+    pub fn due(&self) -> u64 {
+        self.granted.saturating_sub(self.settled)
+    }
+
+    /// A trajectory came; returns its uses, so that the sum over the first n is
+    /// `floor(samples_per_insert · n)`.
+    pub(super) fn inserted(&mut self) -> u64 {
+        self.inserted += 1;
+        let before = self.granted;
+        self.granted = (self.samples_per_insert * self.inserted as f64).floor() as u64;
+        self.granted - before
+    }
+
+    /// So many trajectories were drawn.
+    pub(super) fn sampled(&mut self, count: u64) {
+        self.settled += count;
+    }
+
+    /// So many uses can no longer be had.
+    pub(super) fn forfeited(&mut self, count: u64) {
+        self.settled += count;
+    }
+}

@@ -1,0 +1,140 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashMap;
+
+use tributary_common::random::Purpose;
+
+use super::*;
+
+fn replay(selector: SelectorKind, capacity: usize, uses: f64, batch: usize) -> Replay {
+    let config = run_file::Replay { selector, capacity, samples_per_insert: uses };
+    Replay::new(&config, batch).unwrap()
+}
+
+fn stream(seed: u64) -> Stream {
+    Stream::new(seed, Purpose::Replay, 0, 0)
+}
+
+/// The trajectory inserted as number `i`: `i % 5` actions that are all `i`.
+fn insert(replay: &mut Replay, i: u64) {
+    let actions = vec![i as u32; (i % 5) as usize];
+    let log_reward = LogReward::try_from(i as f64).unwrap();
+    assert_eq!(replay.insert(&actions, log_reward, PolicyVersion::default()), i);
+}
+
+#[test]
+fn samples_are_the_trajectories_that_were_inserted() {
+    for selector in [SelectorKind::Fifo, SelectorKind::Uniform] {
+        let mut replay = replay(selector, 10, 2.0, 4);
+        let mut samples = Samples::default();
+        let (mut random, mut batches) = (stream(1), 0);
+        for i in 0..1000 {
+            insert(&mut replay, i);
+            while replay.sample(&mut random, &mut samples) {
+                batches += 1;
+                assert_eq!(samples.len(), 4);
+                for (place, actions) in samples.iter_actions().enumerate() {
+                    let ordinal = samples.ordinals[place];
+                    assert!(ordinal + 10 > i && ordinal <= i, "{ordinal} is gone at {i}");
+                    assert_eq!(actions, vec![ordinal as u32; (ordinal % 5) as usize]);
+                    assert_eq!(samples.log_rewards[place], ordinal as f64);
+                }
+            }
+            assert!(replay.resident() <= 10 && replay.actions.len() <= 40);
+        }
+        let Counters { inserted, evicted, sampled, forfeited, .. } = replay.counters();
+        assert_eq!((inserted, evicted, sampled, forfeited), (1000, 990, 2000, 0));
+        assert_eq!(batches, 500);
+    }
+}
+
+#[test]
+fn fifo_uses_each_in_order_of_arrival_and_so_often() {
+    let mut replay = replay(SelectorKind::Fifo, 100, 2.5, 4);
+    for i in 0..8 {
+        insert(&mut replay, i);
+    }
+    let mut samples = Samples::default();
+    assert!(replay.sample(&mut stream(1), &mut samples));
+    assert_eq!(samples.ordinals, [0, 1, 2, 3]);
+    assert!(replay.sample(&mut stream(1), &mut samples));
+    assert_eq!(samples.ordinals, [4, 5, 6, 7]);
+    let mut uses = HashMap::<u64, u32>::new();
+    while replay.sample(&mut stream(1), &mut samples) {
+        samples.ordinals.iter().for_each(|&o| *uses.entry(o).or_default() += 1);
+    }
+    // Of 2.5 uses the even ones have two and the odd ones three; one of each is gone by now.
+    for i in 0..8 {
+        assert_eq!(uses[&i], 1 + i as u32 % 2, "trajectory {i}");
+    }
+}
+
+#[test]
+fn uniform_draws_any_resident_alike() {
+    let mut replay = replay(SelectorKind::Uniform, 8, 1000.0, 4);
+    (0..20).for_each(|i| insert(&mut replay, i));
+    let (mut samples, mut random) = (Samples::default(), stream(3));
+    let mut counts = [0u32; 20];
+    for _ in 0..4000 {
+        assert!(replay.sample(&mut random, &mut samples));
+        samples.ordinals.iter().for_each(|&o| counts[o as usize] += 1);
+    }
+    assert!(counts[..12].iter().all(|&c| c == 0));
+    assert!(counts[12..].iter().all(|&c| c.abs_diff(2000) < 250), "{counts:?}");
+}
+
+#[test]
+fn zero_rewards_become_finite_and_are_counted() {
+    let mut replay = replay(SelectorKind::Fifo, 4, 1.0, 1);
+    replay.insert(&[1], LogReward::from_reward(0.0).unwrap(), PolicyVersion::default());
+    let mut samples = Samples::default();
+    assert!(replay.sample(&mut stream(1), &mut samples));
+    assert_eq!(samples.log_rewards, [LOG_REWARD_MIN]);
+    assert_eq!(replay.counters().zero_rewards, 1);
+}
+
+#[test]
+fn a_capacity_that_never_gives_a_batch_is_refused() {
+    let refused = |capacity, samples_per_insert, batch| {
+        let selector = SelectorKind::Fifo;
+        let config = run_file::Replay { selector, capacity, samples_per_insert };
+        Replay::new(&config, batch).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let error = refused(63, 1.0, 64).unwrap_err();
+    assert!(error.contains("replay.capacity = 63 is too small"), "{error}");
+    assert!(refused(64, 0.5, 64).unwrap_err().ends_with("make it at least 128"));
+    assert_eq!(refused(128, 0.5, 64), Ok(()));
+}
+
+/// Whatever order trajectories come and go in: inserting or sampling is allowed, a batch that is
+/// allowed is there, and the uses stay within their bound.
+#[test]
+fn never_stuck_and_never_over_its_rate() {
+    for seed in 0..200 {
+        let mut random = Stream::new(seed, Purpose::Walk, 0, 0);
+        let uses = [0.1, 0.5, 1.0, 1.7, 3.0, 64.0][random.below(6)];
+        let batch = 1 + random.below(9);
+        let needed = (batch as f64 / f64::min(uses, 1.0)).ceil() as usize;
+        let capacity = needed + random.below(3 * needed);
+        let selector = [SelectorKind::Fifo, SelectorKind::Uniform][random.below(2)];
+        let mut replay = replay(selector, capacity, uses, batch);
+        let mut samples = Samples::default();
+        let said =
+            format!("seed {seed}: {selector:?}, capacity {capacity}, uses {uses}, batch {batch}");
+        for _ in 0..2000 {
+            assert!(replay.may_insert() || replay.may_sample(), "stuck: {said}");
+            // Now and then a trajectory comes uninvited.
+            let uninvited = random.below(20) == 0;
+            if random.below(2) == 0 && replay.may_insert() || uninvited {
+                let next = replay.counters.inserted;
+                insert(&mut replay, next);
+            } else if replay.may_sample() {
+                assert!(replay.sample(&mut random, &mut samples), "{said}");
+                assert_eq!(samples.len(), batch, "{said}");
+            }
+            let Counters { inserted, evicted, sampled, forfeited, .. } = replay.counters();
+            assert_eq!(inserted - evicted, replay.resident() as u64, "{said}");
+            assert!((sampled + forfeited) as f64 <= uses * inserted as f64, "{said}");
+        }
+    }
+}

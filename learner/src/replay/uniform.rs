@@ -1,0 +1,27 @@
+//! Any resident with the same probability, with replacement.
+
+use tributary_common::random::Stream;
+
+use super::Selector;
+
+#[derive(Default)]
+pub(super) struct Uniform {
+    oldest: u64,
+    next: u64,
+}
+
+impl Selector for Uniform {
+    fn inserted(&mut self, ordinal: u64, _: u64) {
+        self.next = ordinal + 1;
+    }
+
+    fn evicted(&mut self, ordinal: u64) -> u64 {
+        self.oldest = ordinal + 1;
+        0
+    }
+
+    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<u64>) {
+        let residents = (self.next - self.oldest) as usize;
+        picked.extend((0..count).map(|_| self.oldest + stream.below(residents) as u64));
+    }
+}

@@ -1,0 +1,152 @@
+//! What the rest of the learner asks of training, apart from how it is done.
+//!
+//! `Trainer` does it with libtorch; tests of the service use a fake.
+
+use tch::TchError;
+use tributary_common::network::Weights;
+use tributary_common::trajectory::IllegalTrajectory;
+
+use crate::objective::UnknownObjective;
+use crate::replay::Samples;
+
+/// Training of one policy; owned by one thread.
+pub trait Training: Send {
+    /// One update of the weights and log Z on these trajectories. An update that fails leaves them
+    /// as they were, or takes them back to the last [`publish`](Self::publish).
+    fn update(&mut self, samples: &Samples) -> Result<UpdateReport, SkippedUpdate>;
+
+    /// Updates done, the skipped ones not counted; never decreases.
+    fn step(&self) -> u64;
+
+    /// log Z as learned so far.
+    fn log_z(&self) -> f64;
+
+    /// Both weight sets, stamped with the step and `generated` (trajectories accepted so far). What
+    /// is published is also what training falls back to when updates keep failing.
+    fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError>;
+
+    /// All that a checkpoint needs besides the replay. Random numbers need nothing: their streams
+    /// are addressed by the step.
+    fn state(&self) -> Result<TrainingState, TrainError>;
+
+    /// Goes on from a state of the same network.
+    fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError>;
+}
+
+/// The two named weight sets of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightSets {
+    /// As trained.
+    pub raw: Weights,
+    /// Their exponential moving average: for evaluation, sampling and export.
+    pub ema: Weights,
+}
+
+/// What an update did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UpdateReport {
+    /// Updates done, this one included.
+    pub step: u64,
+    /// The loss before the update: the mean over the trajectories, in squared nats.
+    pub loss: f64,
+    /// log Z after the update.
+    pub log_z: f64,
+    /// Euclidean norm of the gradient of the network's parameters.
+    pub gradient_norm: f64,
+    /// Mean log-reward of the trajectories.
+    pub mean_log_reward: f64,
+    /// Rows that the network computed: the distinct states of the trajectories.
+    pub rows: usize,
+}
+
+/// An update that was not done.
+#[derive(Debug, thiserror::Error)]
+#[error("update skipped ({in_a_row} in a row): {cause}")]
+pub struct SkippedUpdate {
+    /// What was wrong.
+    pub cause: TrainError,
+    /// Updates skipped since the last one that was done.
+    pub in_a_row: u32,
+    /// Whether training went back to the weights that were last published.
+    pub restored: bool,
+}
+
+/// Why training cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The run file names no known objective.
+    #[error(transparent)]
+    Objective(#[from] UnknownObjective),
+    /// A trajectory that the environment does not allow reached training.
+    #[error("trajectory {index} of the batch cannot be replayed: {source}")]
+    Trajectory {
+        /// Its place in the batch.
+        index: usize,
+        /// What is illegal about it.
+        source: IllegalTrajectory,
+    },
+    /// The loss is infinite or NaN.
+    #[error("the loss is {loss}")]
+    Loss {
+        /// The loss.
+        loss: f64,
+    },
+    /// The gradient is infinite or NaN.
+    #[error("the norm of the gradient is {norm}")]
+    Gradient {
+        /// Its norm.
+        norm: f64,
+    },
+    /// The weights are no longer finite.
+    #[error("the {set} weights hold a value that is not finite")]
+    Weights {
+        /// "raw" or "ema".
+        set: &'static str,
+    },
+    /// A state of another network.
+    #[error("the state has {theirs} parameters, this network has {ours}")]
+    OtherNetwork {
+        /// In the state.
+        theirs: usize,
+        /// Of the network.
+        ours: usize,
+    },
+    /// CUDA was asked for.
+    #[error(
+        "learner.device = \"cuda\", but libtorch finds no CUDA device; use \"auto\" or \"cpu\", or set up with TORCH=cuda"
+    )]
+    NoCuda,
+    /// An operator of libtorch failed.
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+}
+
+/// Adam's moments of one parameter vector, or of one number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moments<T> {
+    /// Updates that went into them.
+    pub steps: u64,
+    /// Decaying mean of the gradient.
+    pub mean: T,
+    /// Decaying mean of its square.
+    pub square: T,
+}
+
+/// Where training stands, but for the replay.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingState {
+    /// Updates done.
+    pub step: u64,
+    /// The raw weights, flat, in the order of the network's parameters.
+    pub weights: Vec<f32>,
+    /// Their moving average, in the same order.
+    pub ema: Vec<f32>,
+    /// Updates that went into the moving average.
+    pub ema_steps: u64,
+    /// Adam's moments of the weights, in the same order.
+    pub moments: Moments<Vec<f32>>,
+    /// log Z.
+    pub log_z: f64,
+    /// Adam's moments of log Z.
+    pub log_z_moments: Moments<f64>,
+}
