@@ -3,6 +3,7 @@
 //! a policy learned. No network I/O, no threads, no libtorch.
 
 pub mod environment;
+pub mod exact;
 pub mod ids;
 pub mod log_space;
 pub mod network;
