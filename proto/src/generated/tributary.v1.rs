@@ -453,7 +453,8 @@ pub struct Resume {
     /// Records of all epochs that were acked so far, also of epochs not listed below.
     #[prost(uint64, tag = "3")]
     pub acked_records: u64,
-    /// Epochs with records that are not acked yet, in ascending order.
+    /// The epoch of the last Welcome, and all older ones with records that are not acked yet, in
+    /// ascending order. Epochs that are left out are acked as a whole.
     #[prost(message, repeated, tag = "4")]
     pub leftovers: ::prost::alloc::vec::Vec<Leftover>,
     /// Evaluations that this actor was granted and is still working on.
@@ -673,8 +674,8 @@ pub struct Ack {
     /// Always there.
     #[prost(message, optional, tag = "1")]
     pub acked: ::core::option::Option<Acked>,
-    /// Which of those newly acked were rejected, and why. Not repeated: when the ack is lost, the
-    /// reason is only in the learner's books.
+    /// Which of those newly acked were rejected, and why: the first 64. Not repeated: when the ack is
+    /// lost, the reasons are only in the learner's books.
     #[prost(message, repeated, tag = "2")]
     pub rejections: ::prost::alloc::vec::Vec<Rejection>,
     /// As in Credit; absent: unchanged.

@@ -1,0 +1,194 @@
+//! Every limit of the wire, with its reason, and the functions that apply them. Nobody builds a
+//! server, an endpoint, a client or a service without these.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint, Server};
+
+use crate::v1::assets_client::AssetsClient;
+use crate::v1::assets_server::{Assets, AssetsServer};
+use crate::v1::control_client::ControlClient;
+use crate::v1::control_server::{Control, ControlServer};
+use crate::v1::sessions_client::SessionsClient;
+use crate::v1::sessions_server::{Sessions, SessionsServer};
+use crate::v1::weights_client::WeightsClient;
+use crate::v1::weights_server::{Weights, WeightsServer};
+
+/// The protocol versions that this release speaks, inclusive.
+pub const PROTOCOL: (u32, u32) = (1, 1);
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Any message, both ways. tonic's default for decoding; it has none for encoding.
+pub const MESSAGE_BYTES: usize = 4 * MIB;
+/// A message of an actor's session: what one actor can make the learner hold undecoded.
+pub const SESSION_MESSAGE_BYTES: usize = 512 * KIB;
+/// Credit bytes that a batch aims at. Encoded, a record takes at most 5/4 of its credit bytes, so
+/// that a batch of this size or of one largest record stays within `SESSION_MESSAGE_BYTES`.
+pub const BATCH_BYTES: u64 = 256 * KIB as u64;
+/// Credit bytes of the largest record that a run may have.
+pub const RECORD_BYTES: u64 = BATCH_BYTES;
+/// Records in a batch; bounds what its columns make the learner allocate.
+pub const BATCH_RECORDS: usize = 16 * KIB;
+/// Raw values of one object.
+pub const OUTPUTS: usize = 1024;
+/// Data in a chunk of weights or of a data file: four fit into the message limit, and a slow
+/// subscriber holds one.
+pub const CHUNK_BYTES: usize = MIB;
+/// Weights of a run: what an actor takes memory for before it has checked the hash.
+pub const WEIGHTS_BYTES: u64 = 1 << 30;
+/// One data file of a run.
+pub const ASSET_BYTES: u64 = 4 << 30;
+/// Data files of a run.
+pub const ASSETS: usize = 256;
+/// The run file in Welcome.
+pub const RUN_FILE_BYTES: usize = MIB;
+/// Names and other short texts.
+pub const TEXT_BYTES: usize = KIB;
+/// Epochs with leftovers in one Hello: about as many as a session message holds.
+pub const LEFTOVERS: usize = 8 * KIB;
+/// Entries of the maps and lists in reports.
+pub const REPORT_ENTRIES: usize = 64;
+
+/// Streams of one connection; an actor needs three. tonic's `None` removes hyper's own bound.
+pub const STREAMS: u32 = 16;
+/// Headers of one request: a token and a few names.
+pub const HEADER_LIST_BYTES: u32 = 16 * KIB as u32;
+/// HTTP/2 frames: the smallest the standard allows.
+pub const FRAME_BYTES: u32 = 16 * KIB as u32;
+/// HTTP/2 windows, connection and stream: connections times this is what stalled peers can pin.
+pub const WINDOW_BYTES: u32 = 256 * KIB as u32;
+/// Streams that a peer resets before they are accepted ("rapid reset").
+pub const PENDING_RESET_STREAMS: usize = 20;
+/// Streams that this side resets because of the peer's errors; h2's default is 1024.
+pub const LOCAL_RESET_STREAMS: usize = 64;
+
+/// A connection with nothing to say is asked whether it lives, so that half-open ones are found
+/// within `KEEP_ALIVE + KEEP_ALIVE_TIMEOUT`.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long the answer may take.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TCP connect.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Until the response of a call starts; streams run on.
+pub const RPC_TIMEOUT: Duration = Duration::from_secs(20);
+/// From the start of a session's stream to Hello, and from Hello to Welcome.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// From Welcome to Ready: data files are fetched and the task is built in between.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often an actor reports its progress.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Draining of one actor: what is in flight completes, is sent and acked.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Graceful shutdown of a server, then connections are cut: hyper can wait for ever.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// First wait before connecting again, doubled with each failure, with full jitter.
+pub const BACK_OFF_BASE: Duration = Duration::from_millis(500);
+/// Longest wait before connecting again.
+pub const BACK_OFF_CAP: Duration = Duration::from_secs(5);
+
+/// A server with the limits of connections applied.
+pub fn server(builder: Server) -> Server {
+    builder
+        .timeout(RPC_TIMEOUT)
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADER_LIST_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESET_STREAMS))
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESET_STREAMS))
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .tcp_nodelay(true)
+}
+
+/// An address that cannot be a learner's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{address}\" is not a learner's address: {reason}; write http://HOST:PORT")]
+pub struct InvalidAddress {
+    /// As given.
+    pub address: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The endpoint of a learner's address (`http://HOST:PORT`) with the limits of connections applied.
+pub fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
+    let invalid =
+        |reason: &str| InvalidAddress { address: address.to_string(), reason: reason.to_string() };
+    let endpoint = Endpoint::from_shared(address.to_string())
+        .map_err(|_| invalid("it cannot be read as a url"))?;
+    let uri = endpoint.uri();
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(invalid("https is not built yet")),
+        _ => return Err(invalid("it does not start with http://")),
+    }
+    if uri.port_u16().is_none_or(|port| port == 0) {
+        return Err(invalid("it names no port"));
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return Err(invalid("it has something after the port"));
+    }
+    Ok(endpoint
+        .timeout(RPC_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_max_header_list_size(HEADER_LIST_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_max_local_error_reset_streams(LOCAL_RESET_STREAMS)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
+}
+
+macro_rules! with_message_limits {
+    ($client:ident -> $Client:ident, $server:ident -> $Server:ident<$Service:ident>) => {
+        #[doc = concat!("A client of [`", stringify!($Service), "`] with the message limits applied.")]
+        pub fn $client(channel: Channel) -> $Client<Channel> {
+            $Client::new(channel)
+                .max_encoding_message_size(SESSION_MESSAGE_BYTES)
+                .max_decoding_message_size(MESSAGE_BYTES)
+        }
+
+        #[doc = concat!("The service [`", stringify!($Service), "`] with the message limits applied.")]
+        pub fn $server<T: $Service>(service: T) -> $Server<T> {
+            $Server::new(service)
+                .max_decoding_message_size(SESSION_MESSAGE_BYTES)
+                .max_encoding_message_size(MESSAGE_BYTES)
+        }
+    };
+}
+
+with_message_limits!(sessions_client -> SessionsClient, sessions_server -> SessionsServer<Sessions>);
+with_message_limits!(weights_client -> WeightsClient, weights_server -> WeightsServer<Weights>);
+with_message_limits!(assets_client -> AssetsClient, assets_server -> AssetsServer<Assets>);
+with_message_limits!(control_client -> ControlClient, control_server -> ControlServer<Control>);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_a_learners_says_why() {
+        for (address, reason) in [
+            ("localhost", "http://"),
+            ("http://localhost", "port"),
+            ("http://localhost:0", "port"),
+            ("https://localhost:1", "https"),
+            ("http://localhost:1/x", "after the port"),
+            ("http://", "url"),
+            ("", "url"),
+        ] {
+            let error = endpoint(address).unwrap_err();
+            assert!(error.reason.contains(reason), "{error}");
+        }
+        assert!(endpoint("http://127.0.0.1:5000").is_ok());
+        assert!(endpoint("http://[::1]:5000/").is_ok());
+    }
+}
