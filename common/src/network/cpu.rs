@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::kernels::{PackedEmbedding, PackedLinear};
+use super::kernels::{self, PackedEmbedding, PackedLinear};
 use super::{Activation, Backend, Heads, LayerKind, Network, Ragged, Weights};
 
 /// A network with one snapshot of weights, ready to run; shared by threads, never changed.
@@ -61,6 +61,11 @@ impl Snapshot {
         scratch.spare.push(output);
         scratch.spare.last().map_or(&[], Vec::as_slice)
     }
+}
+
+/// The instructions that this processor runs networks with: "avx512", "avx2" or "portable".
+pub fn instructions() -> &'static str {
+    kernels::instructions()
 }
 
 /// Memory that is used again from one run to the next; one for each thread.

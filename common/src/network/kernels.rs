@@ -249,6 +249,11 @@ impl InstructionSet {
     }
 }
 
+/// The name of the instructions that networks run with on this processor.
+pub(crate) fn instructions() -> &'static str {
+    InstructionSet::fastest().name
+}
+
 /// A linear layer, packed once per weight snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct PackedLinear {
