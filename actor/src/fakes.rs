@@ -1,12 +1,15 @@
 //! Small environments and rewards for the tests of this crate.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tributary_common::environment::{Environment, Identity, NotAnObject};
 use tributary_common::ids::PolicyVersion;
+use tributary_common::log_space::LogReward;
 use tributary_common::network::cpu::Snapshot;
 use tributary_common::network::{Network, Weights};
 use tributary_common::object::Object;
+use tributary_common::reward::{InvalidRaw, Output, Reward, RewardError, Role};
 
 /// A square grid of cells: each action increases one coordinate; it may stop anywhere.
 pub(crate) struct Grid {
@@ -172,4 +175,50 @@ pub(crate) fn weights(network: &Network, seed: Option<u64>, version: PolicyVersi
         None => vec![0.0; network.parameter_count()],
     };
     Weights { version, log_z: 0.0, generated: 0, values }
+}
+
+/// The sum of a cell's coordinates; some sums can be made to fail.
+#[derive(Default)]
+pub(crate) struct Sum {
+    /// This sum is NaN.
+    pub(crate) not_finite: Option<i64>,
+    /// Objects with this sum cannot be measured.
+    pub(crate) unknown: Option<i64>,
+}
+
+impl Reward for Sum {
+    fn identity(&self) -> Identity {
+        Identity { kind: "sum".into(), version: 1, configuration: String::new() }
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        vec![Output { name: "sum".into(), role: Role::Objective }]
+    }
+
+    fn evaluate(&self, objects: &[Object], raw: &mut Vec<f64>) -> Result<(), RewardError> {
+        for object in objects {
+            let Object::Integers(cell) = object else { continue };
+            let sum: i64 = cell.iter().sum();
+            if self.unknown == Some(sum) {
+                let (kind, object) = ("sum".into(), object.to_string());
+                return Err(RewardError::UnknownObject { kind, object });
+            }
+            raw.push(if self.not_finite == Some(sum) { f64::NAN } else { sum as f64 });
+        }
+        Ok(())
+    }
+
+    fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw> {
+        LogReward::from_reward(1.0 + raw[0])
+            .map_err(|error| InvalidRaw { raw: raw.to_vec(), reason: error.to_string() })
+    }
+}
+
+/// Waits until a condition holds; panics with its name after 30 seconds.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited 30 s in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

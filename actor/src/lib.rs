@@ -1,9 +1,97 @@
 //! Tributary's actor: draws trajectories with the learner's newest weights, pays for their rewards
 //! and streams both up.
+//!
+//! [`run`] is a whole actor; it needs nothing but the learner's address. A trajectory walks
+//! [`rollout`] -> [`scoring`] -> `link`, joined by bounded channels in [`pipeline`]; weights walk
+//! `weights` -> [`newest`] -> [`rollout`].
 
 #![forbid(unsafe_code)]
 
+mod data_files;
+pub mod error;
 pub mod exploration;
 #[cfg(test)]
 mod fakes;
+mod link;
+pub mod newest;
+pub mod pipeline;
+pub mod progress;
 pub mod rollout;
+pub mod scoring;
+mod signals;
+mod weights;
+mod workers;
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+use tributary_common::registry::Registry;
+
+pub use error::ActorError;
+
+/// What an actor is told by its user.
+#[derive(Clone, Debug)]
+pub struct ActorConfig {
+    /// Where the learner is: `http://HOST:PORT`.
+    pub learner: String,
+    /// For people; need not be unique.
+    pub name: String,
+    /// Rollout threads; the run file's number if not given.
+    pub threads: Option<usize>,
+    /// Where data files of runs are kept: actors on one machine may share it.
+    pub cache: PathBuf,
+}
+
+/// How to end an actor from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    /// Start no trajectory, finish and send what is in flight, wait for its acks, say goodbye.
+    pub drain: CancellationToken,
+    /// End at once.
+    pub now: CancellationToken,
+}
+
+/// How an actor ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why, for people.
+    pub reason: String,
+    /// Trajectories that the learner took care of.
+    pub acked: u64,
+    /// Finished trajectories that it did not ack in time: lost.
+    pub unacked: u64,
+}
+
+/// Runs an actor until it is drained, by the learner or by `shutdown`.
+///
+/// # Errors
+/// Whatever keeps the actor from working; [`ActorError::exit_code`] says what to tell the system.
+pub async fn run(
+    config: ActorConfig,
+    registry: Registry,
+    shutdown: Shutdown,
+) -> Result<Outcome, ActorError> {
+    link::Link::new(config, registry, shutdown)?.run().await
+}
+
+/// As [`run`], on a runtime of its own; SIGTERM or SIGINT drains, the second one ends at once.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until_signal(config: ActorConfig, registry: Registry) -> Result<Outcome, ActorError> {
+    let system = |action| move |source| ActorError::System { action, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(4)
+        .thread_name("actor-io")
+        .enable_all()
+        .build()
+        .map_err(system("start the runtime"))?;
+    let result = runtime.block_on(async {
+        let shutdown = signals::shutdown().map_err(system("listen to signals"))?;
+        run(config, registry, shutdown).await
+    });
+    // A reward that still measures must not hold up the end of the process.
+    runtime.shutdown_background();
+    result
+}

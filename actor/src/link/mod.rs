@@ -1,0 +1,223 @@
+//! The actor's side of its sessions: connects, streams complete records up under credit, and comes
+//! back after every lost connection until it has drained or is told never to return.
+//!
+//! What may be sent, held and forgotten is decided by [`ActorSession`]; this module carries it.
+
+mod handshake;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::transport::Endpoint;
+use tributary_common::ids::RunId;
+use tributary_common::random::{Purpose, Stream};
+use tributary_common::registry::Registry;
+use tributary_common::run_file::OnLearnerLoss;
+use tributary_common::session::actor::{ActorSession, ActorSessionError};
+use tributary_common::session::back_off::BackOff;
+use tributary_common::session::refusal::Fingerprints;
+use tributary_proto::convert::WireError;
+use tributary_proto::limits;
+
+use crate::error::ActorError;
+use crate::newest::Newest;
+use crate::pipeline::Pipeline;
+use crate::progress::{Edge, Progress};
+use crate::scoring::Record;
+use crate::{ActorConfig, Outcome, Shutdown};
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Break {
+    /// To be tried again.
+    #[error("{reason}")]
+    Lost {
+        reason: String,
+        /// Not sooner than this.
+        retry_after: Duration,
+    },
+    /// The actor is done.
+    #[error("{0}")]
+    Done(String),
+    /// The actor cannot go on.
+    #[error(transparent)]
+    Failed(#[from] ActorError),
+}
+
+impl Break {
+    fn lost(reason: impl ToString) -> Self {
+        Self::Lost { reason: reason.to_string(), retry_after: Duration::ZERO }
+    }
+
+    fn protocol(reason: impl ToString) -> Self {
+        Self::Failed(ActorError::Protocol(reason.to_string()))
+    }
+}
+
+impl From<Status> for Break {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            tonic::Code::Unimplemented => Self::protocol(status.message()),
+            code => Self::lost(format!("{code:?}: {}", status.message())),
+        }
+    }
+}
+
+impl From<WireError> for Break {
+    fn from(error: WireError) -> Self {
+        Self::protocol(error)
+    }
+}
+
+impl From<ActorSessionError> for Break {
+    fn from(error: ActorSessionError) -> Self {
+        Self::protocol(error)
+    }
+}
+
+/// An actor, over all of its connections.
+pub(crate) struct Link {
+    config: ActorConfig,
+    registry: Registry,
+    shutdown: Shutdown,
+    endpoint: Endpoint,
+    session: ActorSession<Record>,
+    newest: Arc<Newest>,
+    progress: Arc<Progress>,
+    /// Cancelled when no trajectory is to be started any more.
+    stop: CancellationToken,
+    /// When a drain ends whatever is not acked.
+    drain_until: Option<Instant>,
+    work: Option<Work>,
+    loss: OnLearnerLoss,
+    /// Since when there is no learner.
+    lost_since: Instant,
+    back_off: BackOff,
+    random: Stream,
+}
+
+/// What runs since the first Welcome.
+struct Work {
+    run: RunId,
+    fingerprints: Fingerprints,
+    pipeline: Pipeline,
+    weights: JoinHandle<()>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.weights.abort();
+    }
+}
+
+impl Link {
+    pub(crate) fn new(
+        config: ActorConfig,
+        registry: Registry,
+        shutdown: Shutdown,
+    ) -> Result<Self, ActorError> {
+        let endpoint = limits::endpoint(&config.learner)?;
+        // Jitter wants other numbers in each process, not the run's seed.
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
+        Ok(Self {
+            endpoint,
+            random: Stream::new(now, Purpose::Walk, u64::from(std::process::id()), 0),
+            config,
+            registry,
+            shutdown,
+            session: ActorSession::default(),
+            newest: Arc::default(),
+            progress: Arc::default(),
+            stop: CancellationToken::new(),
+            drain_until: None,
+            work: None,
+            loss: OnLearnerLoss::default(),
+            lost_since: Instant::now(),
+            back_off: BackOff::new(limits::BACK_OFF_BASE, limits::BACK_OFF_CAP),
+        })
+    }
+
+    /// Lives until the actor is drained, fails, or gives the learner up.
+    pub(crate) async fn run(mut self) -> Result<Outcome, ActorError> {
+        let result = self.live().await;
+        self.stop.cancel();
+        result.map(|reason| Outcome {
+            reason,
+            acked: self.session.acked_records(),
+            unacked: self.session.unacked_records() as u64,
+        })
+    }
+
+    async fn live(&mut self) -> Result<String, ActorError> {
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = self.shutdown.now.clone().cancelled_owned() => return Err(self.interrupted()),
+                ended = self.connection() => ended,
+            };
+            self.session.disconnect();
+            let (reason, retry_after) = match ended {
+                Break::Done(reason) => return Ok(reason),
+                Break::Failed(error) => return Err(error),
+                Break::Lost { reason, retry_after } => (reason, retry_after),
+            };
+            let since = Instant::now();
+            let given_up = self.wait_to_return(&reason, retry_after).await?;
+            self.progress.waited(Edge::Credit, since.elapsed());
+            if let Some(reason) = given_up {
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// Waits between two connections; returns the reason if the actor ends instead.
+    async fn wait_to_return(
+        &mut self,
+        reason: &str,
+        retry_after: Duration,
+    ) -> Result<Option<String>, ActorError> {
+        let waited = self.lost_since.elapsed();
+        if waited >= self.loss.wait {
+            let (learner, last) = (self.config.learner.clone(), reason.to_owned());
+            return Err(ActorError::LearnerLost { learner, waited, last });
+        }
+        let wait = self.back_off.failed(self.random.uniform(), retry_after);
+        tracing::warn!(learner = self.config.learner, reason, ?wait, "no session; trying again");
+        let deadline = Instant::now() + wait.min(self.loss.wait - waited);
+        loop {
+            let drained = self.drain_until.is_some() && self.session.is_drained();
+            if drained || self.drain_until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Some(format!("drained without a learner: {reason}")));
+            }
+            let until = self.drain_until.map_or(deadline, |until| deadline.min(until));
+            tokio::select! {
+                biased;
+                () = self.shutdown.now.cancelled() => return Err(self.interrupted()),
+                () = self.shutdown.drain.cancelled(), if self.drain_until.is_none() => {
+                    self.drain(limits::DRAIN_TIMEOUT);
+                    if self.work.is_none() {
+                        return Ok(Some(format!("stopped before the first session: {reason}")));
+                    }
+                }
+                () = tokio::time::sleep_until(until.into()) => if until == deadline {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Starts no trajectory any more; whatever is complete may still be sent for so long.
+    fn drain(&mut self, limit: Duration) {
+        self.session.drain();
+        self.stop.cancel();
+        self.drain_until = Some(Instant::now() + limit);
+    }
+
+    fn interrupted(&self) -> ActorError {
+        ActorError::Interrupted { unacked: self.session.unacked_records() as u64 }
+    }
+}

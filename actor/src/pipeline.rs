@@ -1,0 +1,242 @@
+//! The threads of an actor: rollouts, then scoring, joined by bounded channels.
+//!
+//! To end them in order, cancel `stop`: the rollout threads finish their batch and end, the scoring
+//! threads measure what is left and end, and the pipeline is finished behind the last record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crossbeam_channel::{SendTimeoutError, Sender, bounded};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tributary_common::environment::Environment;
+use tributary_common::random::{Purpose, Stream};
+use tributary_common::reward::Reward;
+use tributary_common::run_file;
+
+use crate::error::ActorError;
+use crate::exploration::Exploration;
+use crate::newest::Newest;
+use crate::progress::{Edge, Progress};
+use crate::rollout::Rollouts;
+use crate::scoring::{Drawn, Record, Scoring};
+use crate::workers::Workers;
+
+/// How often a waiting thread looks whether it should end, and reports its wait.
+const LOOK: Duration = Duration::from_millis(50);
+/// Batches of records between scoring and the session: the next one is ready while one is sent.
+const RECORD_BATCHES: usize = 2;
+
+/// What the threads draw.
+#[derive(Clone)]
+pub struct Order {
+    /// How objects are built.
+    pub environment: Arc<dyn Environment>,
+    /// What measures them.
+    pub reward: Arc<dyn Reward>,
+    /// The run file's schedules of exploration.
+    pub exploration: run_file::Exploration,
+    /// Which exploration setting the learner assigned.
+    pub setting: u32,
+    /// The run's seed.
+    pub seed: u64,
+    /// The number of this actor's random streams.
+    pub stream: u64,
+    /// Trajectories in lockstep per thread.
+    pub batch: usize,
+    /// Rollout threads; as many scoring threads.
+    pub threads: usize,
+}
+
+/// The running threads.
+pub struct Pipeline {
+    /// Closed when all threads have ended.
+    records: mpsc::Receiver<Vec<Record>>,
+    workers: Workers,
+    finished: bool,
+}
+
+impl Pipeline {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        order: &Order,
+        newest: &Arc<Newest>,
+        progress: &Arc<Progress>,
+        stop: &CancellationToken,
+    ) -> Result<Self, ActorError> {
+        let mut workers = Workers::new(2 * order.threads);
+        let (drawn, to_score) = bounded(order.threads);
+        let (to_session, records) = mpsc::channel(RECORD_BATCHES);
+        for thread in 0..order.threads {
+            let (receiver, sender) = (to_score.clone(), to_session.clone());
+            let scoring = Scoring::new(order.reward.clone(), progress.clone());
+            workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
+            let drawing = Drawing {
+                order: order.clone(),
+                newest: newest.clone(),
+                progress: progress.clone(),
+                stop: stop.clone(),
+                next: (thread as u64) << 40,
+            };
+            let sender = drawn.clone();
+            workers.spawn(format!("rollout-{thread}"), move || drawing.run(&sender))?;
+        }
+        Ok(Self { records, workers, finished: false })
+    }
+
+    /// The next complete records; none behind the last. Waits for ever while they are not `wanted`,
+    /// and after the last.
+    ///
+    /// # Errors
+    /// The first failure of a thread.
+    pub async fn next(&mut self, wanted: bool) -> Result<Vec<Record>, ActorError> {
+        let wanted = wanted && !self.finished;
+        tokio::select! {
+            biased;
+            Err(error) = self.workers.ended() => Err(error),
+            records = self.records.recv(), if wanted => match records {
+                Some(records) => Ok(records),
+                None => {
+                    // A thread lets go of its channel before it reports how it ended.
+                    self.workers.ended().await?;
+                    self.finished = true;
+                    Ok(Vec::new())
+                }
+            },
+            () = std::future::pending() => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether all threads have ended and all their records were taken.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+}
+
+/// One rollout thread.
+struct Drawing {
+    order: Order,
+    newest: Arc<Newest>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+    /// The index of the next trajectory: threads of an actor do not share numbers.
+    next: u64,
+}
+
+impl Drawing {
+    fn run(mut self, drawn: &Sender<Drawn>) -> Result<(), ActorError> {
+        let mut rollouts = Rollouts::new(self.order.environment.clone());
+        while !self.stop.is_cancelled() {
+            let newest = self.progress.waiting(Edge::Weights, || self.newest.wait(LOOK));
+            let Some(snapshot) = newest else { continue };
+            let Order { seed, stream, batch, setting, .. } = self.order;
+            let mut streams: Vec<Stream> = (self.next..self.next + batch as u64)
+                .map(|index| Stream::new(seed, Purpose::Rollout, stream, index))
+                .collect();
+            self.next += batch as u64;
+            let weights = snapshot.weights();
+            let exploration = Exploration::at(&self.order.exploration, setting, weights.generated);
+            let mut trajectories = Vec::with_capacity(batch);
+            rollouts.draw(&snapshot, exploration, &mut streams, &mut trajectories)?;
+            self.progress.trajectories.fetch_add(batch as u64, Relaxed);
+            let batch = Drawn { policy: weights.version, setting, trajectories };
+            if !self.hand_over(drawn, batch) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a free place; false when nobody takes any more. What is drawn is handed over also
+    /// after `stop`.
+    fn hand_over(&self, drawn: &Sender<Drawn>, mut batch: Drawn) -> bool {
+        loop {
+            let result = self.progress.waiting(Edge::Queue, || drawn.send_timeout(batch, LOOK));
+            match result {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Timeout(same)) => batch = same,
+                Err(SendTimeoutError::Disconnected(_)) => return false,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::fakes::{Grid, Sum, snapshot, until};
+    use std::collections::BTreeSet;
+    use tokio::time::timeout;
+    use tributary_common::ids::PolicyVersion;
+    use tributary_common::network::Network;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn order(reward: Sum) -> Order {
+        Order {
+            environment: Arc::new(Grid { side: 40 }),
+            reward: Arc::new(reward),
+            exploration: run_file::Exploration::default(),
+            setting: 0,
+            seed: 1,
+            stream: 2,
+            batch: 8,
+            threads: 2,
+        }
+    }
+
+    fn newest(order: &Order) -> Arc<Newest> {
+        let network = Network::mlp(&*order.environment, &[8], false, false);
+        let newest = Arc::new(Newest::default());
+        newest.offer(Arc::new(snapshot(&network, Some(1), PolicyVersion::default())));
+        newest
+    }
+
+    #[tokio::test]
+    async fn stopping_closes_the_records_behind_the_last() {
+        let order = order(Sum::default());
+        let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+        let mut pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
+        let mut received = Vec::new();
+        while received.len() < 500 {
+            received.extend(timeout(LIMIT, pipeline.next(true)).await.unwrap().unwrap());
+        }
+        stop.cancel();
+        while !pipeline.is_finished() {
+            received.extend(timeout(LIMIT, pipeline.next(true)).await.unwrap().unwrap());
+        }
+        assert_eq!(received.len() as u64, progress.trajectories.load(Relaxed));
+        assert_eq!(received.len() as u64, progress.evaluations.load(Relaxed));
+        let long = || received.iter().map(|r| &r.actions).filter(|actions| actions.len() > 7);
+        let distinct: BTreeSet<_> = long().collect();
+        assert!(distinct.len() > long().count() * 3 / 4, "two threads share random numbers");
+    }
+
+    #[tokio::test]
+    async fn full_queues_pause_the_rollouts() {
+        let order = order(Sum::default());
+        let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+        let pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
+        until("rollouts wait", || progress.waited_seconds()["queue"] > 0.5).await;
+        let drawn = progress.trajectories.load(Relaxed);
+        assert!(drawn <= 8 * 12, "{drawn} trajectories were drawn that nobody took");
+        drop(pipeline);
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_failing_thread_is_reported() {
+        let order = Order { environment: Arc::new(crate::fakes::DeadEnd), ..order(Sum::default()) };
+        let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
+        let mut pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
+        let error = timeout(LIMIT, pipeline.next(false)).await.unwrap().unwrap_err();
+        assert!(matches!(error, ActorError::Environment(_)), "{error}");
+        stop.cancel();
+    }
+}

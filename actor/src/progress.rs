@@ -1,0 +1,103 @@
+//! What an actor has done so far and whom it waited for; counted by all of its threads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A hand-over at which somebody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Finished records wait for the learner's credit (or for the learner to come back).
+    Credit,
+    /// Rollout threads wait for the first weights.
+    Weights,
+    /// The session, with credit in hand, waits for measured objects.
+    Reward,
+    /// Rollout threads wait for a free place before the reward, or the reward for one before the
+    /// session.
+    Queue,
+}
+
+impl Edge {
+    const ALL: [Self; 4] = [Self::Credit, Self::Weights, Self::Reward, Self::Queue];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Weights => "weights",
+            Self::Reward => "reward",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// Counters of one actor process; they only grow.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Trajectories drawn.
+    pub trajectories: AtomicU64,
+    /// Objects measured.
+    pub evaluations: AtomicU64,
+    evaluation_nanoseconds: AtomicU64,
+    /// Raw values that were not finite.
+    pub non_finite: AtomicU64,
+    /// Objects that the reward could not measure; their trajectories were not sent.
+    pub failed: AtomicU64,
+    /// Times that the actor connected again.
+    pub reconnects: AtomicU64,
+    waited_nanoseconds: [AtomicU64; Edge::ALL.len()],
+}
+
+impl Progress {
+    /// Adds `objects` measured in `time`.
+    pub fn measured(&self, objects: usize, time: Duration) {
+        self.evaluations.fetch_add(objects as u64, Relaxed);
+        self.evaluation_nanoseconds.fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+
+    /// Seconds that measuring took, summed over threads.
+    #[must_use]
+    pub fn evaluation_seconds(&self) -> f64 {
+        self.evaluation_nanoseconds.load(Relaxed) as f64 * 1e-9
+    }
+
+    /// Adds a wait.
+    pub fn waited(&self, edge: Edge, time: Duration) {
+        self.waited_nanoseconds[edge as usize].fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+
+    /// Runs `wait` and adds the time that it took.
+    pub fn waiting<T>(&self, edge: Edge, wait: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = wait();
+        self.waited(edge, start.elapsed());
+        result
+    }
+
+    /// Seconds waited, summed over threads, for each edge by its name.
+    #[must_use]
+    pub fn waited_seconds(&self) -> BTreeMap<String, f64> {
+        let seconds =
+            |edge: Edge| self.waited_nanoseconds[edge as usize].load(Relaxed) as f64 * 1e-9;
+        Edge::ALL.into_iter().map(|edge| (edge.name().to_owned(), seconds(edge))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_edge_counts_for_itself() {
+        let progress = Progress::default();
+        progress.waited(Edge::Credit, Duration::from_millis(1_500));
+        progress.waited(Edge::Credit, Duration::from_millis(500));
+        progress.waited(Edge::Queue, Duration::from_millis(250));
+        progress.measured(3, Duration::from_millis(30));
+        let waited = progress.waited_seconds();
+        assert_eq!((waited["credit"], waited["queue"], waited["weights"]), (2.0, 0.25, 0.0));
+        assert_eq!(waited.len(), 4);
+        assert_eq!(progress.evaluations.load(Relaxed), 3);
+        assert!((progress.evaluation_seconds() - 0.03).abs() < 1e-9);
+    }
+}

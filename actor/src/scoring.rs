@@ -1,0 +1,257 @@
+//! Measures finished objects, in calls short enough that none holds up the others for long.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use tokio::sync::mpsc;
+use tributary_common::ids::PolicyVersion;
+use tributary_common::object::Object;
+use tributary_common::reward::{Reward, RewardError};
+
+use crate::error::ActorError;
+use crate::progress::{Edge, Progress};
+use crate::rollout::Trajectory;
+
+/// Trajectories of one lockstep batch, their objects not measured yet.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The weights that drew them.
+    pub policy: PolicyVersion,
+    /// The exploration setting that drew them.
+    pub setting: u32,
+    /// In the order of their streams.
+    pub trajectories: Vec<Trajectory>,
+}
+
+/// A complete record: a trajectory with its object's raw reward values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its actions; the exit at the end is implicit.
+    pub actions: Vec<u32>,
+    /// What the oracle said, one value for each output; not finite if the oracle said so.
+    pub raw: Vec<f64>,
+    /// Seconds that measuring the object took.
+    pub seconds: f32,
+    /// The weights that drew it.
+    pub policy: PolicyVersion,
+    /// The exploration setting.
+    pub setting: u32,
+    /// log of the behaviour's probability of the path.
+    pub log_mu: f32,
+}
+
+/// A call of the reward should take no longer; the objects of a call are halved when it does.
+const LONG_CALL: Duration = Duration::from_millis(500);
+/// Objects of a call are doubled when it took less.
+const SHORT_CALL: Duration = Duration::from_millis(50);
+/// So many objects in a row that cannot be measured end the actor.
+const HOPELESS: u32 = 100;
+
+/// Evaluates the reward of objects in batches.
+pub struct Scoring {
+    reward: Arc<dyn Reward>,
+    outputs: usize,
+    progress: Arc<Progress>,
+    /// Objects in the next call.
+    call: usize,
+    failures_in_a_row: u32,
+}
+
+impl Scoring {
+    /// Measures with this reward.
+    #[must_use]
+    pub fn new(reward: Arc<dyn Reward>, progress: Arc<Progress>) -> Self {
+        let outputs = reward.outputs().len();
+        Self { reward, outputs, progress, call: 1, failures_in_a_row: 0 }
+    }
+
+    /// Measures batch after batch until the rollouts or the session are gone.
+    ///
+    /// # Errors
+    /// The reward fails on everything.
+    pub fn run(
+        mut self,
+        drawn: &Receiver<Drawn>,
+        records: &mpsc::Sender<Vec<Record>>,
+    ) -> Result<(), ActorError> {
+        for batch in drawn {
+            let Drawn { policy, setting, trajectories } = batch;
+            let mut left = VecDeque::from(trajectories);
+            while !left.is_empty() {
+                let call: Vec<Trajectory> = left.drain(..self.call.min(left.len())).collect();
+                let measured = self.measure(call, policy, setting)?;
+                let sent =
+                    self.progress.waiting(Edge::Queue, || records.blocking_send(measured).is_ok());
+                if !sent {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures one call's objects. An object that cannot be measured is logged and counted, and
+    /// its trajectory left out; the others of the call are measured one by one.
+    fn measure(
+        &mut self,
+        trajectories: Vec<Trajectory>,
+        policy: PolicyVersion,
+        setting: u32,
+    ) -> Result<Vec<Record>, ActorError> {
+        let objects: Vec<Object> = trajectories.iter().map(|t| t.object.clone()).collect();
+        let mut raw = Vec::with_capacity(objects.len() * self.outputs);
+        let start = Instant::now();
+        let result = self.evaluate(&objects, &mut raw);
+        let time = start.elapsed();
+        self.adapt(objects.len(), time);
+        match result {
+            Ok(()) => self.failures_in_a_row = 0,
+            Err(error) if objects.len() == 1 => {
+                self.failed(&objects[0], error)?;
+                return Ok(Vec::new());
+            }
+            Err(_) => {
+                let mut records = Vec::with_capacity(trajectories.len());
+                for trajectory in trajectories {
+                    records.extend(self.measure(vec![trajectory], policy, setting)?);
+                }
+                return Ok(records);
+            }
+        }
+        self.progress.measured(objects.len(), time);
+        let seconds = time.as_secs_f32() / objects.len() as f32;
+        let records = trajectories.into_iter().zip(raw.chunks_exact(self.outputs));
+        Ok(records
+            .map(|(Trajectory { actions, log_mu, .. }, raw)| Record {
+                actions,
+                raw: raw.to_vec(),
+                seconds,
+                policy,
+                setting,
+                log_mu: log_mu as f32,
+            })
+            .collect())
+    }
+
+    /// Calls the reward and counts values that are not finite.
+    fn evaluate(&self, objects: &[Object], raw: &mut Vec<f64>) -> Result<(), RewardError> {
+        self.reward.evaluate(objects, raw)?;
+        let expected = objects.len() * self.outputs;
+        if raw.len() != expected {
+            let kind = self.reward.identity().kind;
+            let reason = format!(
+                "it gave {} raw values for {} objects, not {} for each",
+                raw.len(),
+                objects.len(),
+                self.outputs
+            );
+            return Err(RewardError::Failed { kind, reason });
+        }
+        for (object, values) in objects.iter().zip(raw.chunks_exact(self.outputs)) {
+            if values.iter().any(|value| !value.is_finite()) {
+                self.progress.non_finite.fetch_add(1, Relaxed);
+                tracing::warn!(%object, raw = ?values, "the reward is not finite");
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, object: &Object, source: RewardError) -> Result<(), ActorError> {
+        tracing::error!(%object, error = %source, "the object could not be measured");
+        self.progress.failed.fetch_add(1, Relaxed);
+        self.failures_in_a_row += 1;
+        if self.failures_in_a_row < HOPELESS {
+            return Ok(());
+        }
+        let object = object.to_string();
+        Err(ActorError::Reward { failures: self.failures_in_a_row, object, source })
+    }
+
+    /// Chooses the number of objects of the next call from the time of the last.
+    fn adapt(&mut self, objects: usize, time: Duration) {
+        if time > LONG_CALL {
+            self.call = (objects / 2).max(1);
+        } else if time < SHORT_CALL && objects == self.call {
+            self.call = (objects * 2).min(1 << 16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::fakes::Sum;
+    use tributary_common::object::Object;
+
+    fn trajectory(cell: [i64; 2]) -> Trajectory {
+        let object = Object::Integers(cell.to_vec());
+        Trajectory { actions: vec![0; cell[0] as usize], object, log_mu: -1.5 }
+    }
+
+    fn score(
+        reward: Sum,
+        cells: &[[i64; 2]],
+    ) -> (Result<(), ActorError>, Vec<Record>, Arc<Progress>) {
+        let progress = Arc::new(Progress::default());
+        let scoring = Scoring::new(Arc::new(reward), progress.clone());
+        let (drawn, to_score) = crossbeam_channel::bounded(1);
+        let (to_session, mut records) = mpsc::channel(1_000);
+        let trajectories = cells.iter().copied().map(trajectory).collect();
+        drawn.send(Drawn { policy: PolicyVersion::default(), setting: 4, trajectories }).unwrap();
+        drop(drawn);
+        let result = scoring.run(&to_score, &to_session);
+        drop(to_session);
+        let mut all = Vec::new();
+        while let Some(batch) = records.blocking_recv() {
+            all.extend(batch);
+        }
+        (result, all, progress)
+    }
+
+    #[test]
+    fn records_keep_order_and_provenance() {
+        let cells: Vec<[i64; 2]> = (0..40).map(|i| [i % 7, i]).collect();
+        let (result, records, progress) = score(Sum::default(), &cells);
+        result.unwrap();
+        assert_eq!(progress.evaluations.load(Relaxed), 40);
+        let raw: Vec<f64> = records.iter().map(|r| r.raw[0]).collect();
+        let expected: Vec<f64> = cells.iter().map(|c| (c[0] + c[1]) as f64).collect();
+        assert_eq!(raw, expected);
+        assert_eq!((records[5].actions.len(), records[5].setting), (5, 4));
+        assert_eq!(records[5].log_mu, -1.5);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_counted_and_passed_on() {
+        let reward = Sum { not_finite: Some(3), ..Sum::default() };
+        let (result, records, progress) = score(reward, &[[1, 1], [1, 2], [0, 3], [2, 2]]);
+        result.unwrap();
+        let raw: Vec<bool> = records.iter().map(|r| r.raw[0].is_nan()).collect();
+        assert_eq!(raw, [false, true, true, false]);
+        assert_eq!(progress.non_finite.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_measured_takes_no_other_with_it() {
+        let reward = Sum { unknown: Some(5), ..Sum::default() };
+        let cells = [[1, 1], [2, 3], [0, 3], [5, 0], [2, 2]];
+        let (result, records, progress) = score(reward, &cells);
+        result.unwrap();
+        let raw: Vec<f64> = records.iter().map(|r| r.raw[0]).collect();
+        assert_eq!(raw, [2.0, 3.0, 4.0]);
+        assert_eq!(progress.failed.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn a_hopeless_reward_ends_the_actor() {
+        let reward = Sum { unknown: Some(2), ..Sum::default() };
+        let (result, records, _) = score(reward, &[[1, 1]; 150]);
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("100 objects in a row"), "{error}");
+        assert_eq!((records.len(), error.exit_code()), (0, 70));
+    }
+}
