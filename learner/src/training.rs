@@ -1,6 +1,6 @@
 //! What the rest of the learner asks of training, apart from how it is done.
 //!
-//! `Trainer` does it with libtorch; tests of the service use a fake.
+//! [`Trainer`](crate::train::Trainer) does it with libtorch; tests of the service use a fake.
 
 use tch::TchError;
 use tributary_common::network::Weights;

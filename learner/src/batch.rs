@@ -1,0 +1,145 @@
+//! A batch of training: the states on the way of its trajectories, rebuilt from their actions.
+
+use std::collections::HashMap;
+
+use tributary_common::environment::Environment;
+use tributary_common::network::States;
+use tributary_common::trajectory::replay;
+
+use crate::replay::Samples;
+use crate::training::TrainError;
+
+/// The transitions of a batch of trajectories, flat and without padding.
+///
+/// Trajectory `i` has the transitions `offsets[i]..offsets[i + 1]`: one for each of its actions, then
+/// its exit. Trajectories share states (all have the initial one in common), so the network is asked
+/// for each *distinct* state once, and a transition names the row of the state in which it starts.
+/// Reused from batch to batch.
+#[derive(Default)]
+pub struct Batch {
+    /// The distinct states, in the order in which they are first met.
+    pub states: States,
+    /// Where the transitions of each trajectory start, and the end of the last.
+    pub offsets: Vec<u32>,
+    /// The row in `states` of the state in which each transition starts.
+    pub rows: Vec<u32>,
+    /// Which of that state's legal forward actions was taken, by its position; the exit's is their
+    /// number.
+    pub forward: Vec<u32>,
+    /// Which of the *next* state's legal backward actions undoes the transition, by its position; 0
+    /// for the exit.
+    pub backward: Vec<u32>,
+    /// log R of each trajectory.
+    pub log_rewards: Vec<f64>,
+    seen: HashMap<Box<[u32]>, u32>,
+    state: Vec<u32>,
+}
+
+impl Batch {
+    /// Replaces the content by these trajectories.
+    pub fn build(
+        &mut self,
+        environment: &dyn Environment,
+        samples: &Samples,
+    ) -> Result<(), TrainError> {
+        self.clear();
+        self.state.resize(environment.state_width(), 0);
+        self.log_rewards.extend(&samples.log_rewards);
+        let mut state = std::mem::take(&mut self.state);
+        for (index, actions) in samples.iter_actions().enumerate() {
+            let mut undone_by = None;
+            replay(environment, actions, &mut state, |state, action| {
+                let row = self.row(environment, state);
+                if let (Some(undone_by), Some(backward)) = (undone_by, self.backward.last_mut()) {
+                    *backward = position(self.states.backward.row(row as usize), undone_by);
+                }
+                let legal = self.states.forward.row(row as usize);
+                self.forward.push(action.map_or(legal.len() as u32, |a| position(legal, a)));
+                self.backward.push(0);
+                self.rows.push(row);
+                undone_by = action.map(|action| environment.inverse(state, action));
+            })
+            .map_err(|source| TrainError::Trajectory { index, source })?;
+            self.offsets.push(self.rows.len() as u32);
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    /// Number of transitions.
+    pub fn transitions(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn row(&mut self, environment: &dyn Environment, state: &[u32]) -> u32 {
+        if let Some(&row) = self.seen.get(state) {
+            return row;
+        }
+        let row = self.states.len() as u32;
+        self.states.push(environment, state);
+        self.seen.insert(state.into(), row);
+        row
+    }
+
+    fn clear(&mut self) {
+        self.states.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.rows.clear();
+        self.forward.clear();
+        self.backward.clear();
+        self.log_rewards.clear();
+        self.seen.clear();
+    }
+}
+
+/// Where a legal action stands among the legal ones, which are ascending.
+fn position(legal: &[u32], action: u32) -> u32 {
+    legal.partition_point(|&other| other < action) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use tributary_common::environment::Hypergrid;
+    use tributary_common::ids::PolicyVersion;
+
+    use super::*;
+
+    fn samples(trajectories: &[&[u32]]) -> Samples {
+        let mut samples = Samples::default();
+        for (i, actions) in trajectories.iter().enumerate() {
+            samples.push(i as u64, actions.iter().copied(), i as f64, PolicyVersion::default());
+        }
+        samples
+    }
+
+    #[test]
+    fn distinct_states_are_asked_for_once() {
+        let environment = Hypergrid::new(2, 3).unwrap();
+        let mut batch = Batch::default();
+        // (0,0) (1,0) (1,1) exit; (0,0) exit; (0,0) (0,1) (1,1) (2,1) exit.
+        let samples = samples(&[&[0, 1], &[], &[1, 0, 0]]);
+        for _ in 0..2 {
+            batch.build(&environment, &samples).unwrap();
+            assert_eq!(batch.offsets, [0, 3, 4, 8]);
+            assert_eq!(batch.rows, [0, 1, 2, 0, 0, 3, 2, 4]);
+            assert_eq!(batch.states.len(), 5);
+            assert_eq!(batch.forward, [0, 1, 2, 2, 1, 0, 0, 1]);
+            // (1,0) has one way back; (1,1) is undone by -y, then by -x; (2,1) by -x, the first of two.
+            assert_eq!(batch.backward, [0, 1, 0, 0, 0, 0, 0, 0]);
+            assert_eq!(batch.log_rewards, [0.0, 1.0, 2.0]);
+        }
+    }
+
+    #[test]
+    fn an_illegal_trajectory_is_named() {
+        let environment = Hypergrid::new(2, 3).unwrap();
+        let error =
+            Batch::default().build(&environment, &samples(&[&[0], &[0, 0, 0]])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "trajectory 1 of the batch cannot be replayed: action 0 at step 2 is not legal there"
+        );
+    }
+}

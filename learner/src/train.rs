@@ -1,0 +1,226 @@
+//! Training with libtorch: a batch of trajectories in, better weights out.
+
+use std::sync::Arc;
+
+use tributary_common::environment::Environment;
+use tributary_common::ids::{Incarnation, PolicyVersion};
+use tributary_common::network::{Network, Weights};
+use tributary_common::run_file::RunFile;
+
+use crate::adam::{Adam, ScalarAdam, Settings};
+use crate::average::MovingAverage;
+use crate::batch::Batch;
+use crate::objective::{Gradients, Objective, Terms, objective};
+use crate::probabilities::Probabilities;
+use crate::replay::Samples;
+use crate::torch::{TorchNetwork, assign, device, to_host};
+use crate::training::{
+    SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
+};
+
+/// So many skipped updates in a row take training back to the weights that were last published.
+const SKIPPED_UNTIL_RESTORED: u32 = 3;
+
+/// Trains one policy on trajectories drawn by any policy.
+///
+/// log P_F, log P_B and log F are always those under the current weights, never the actor's.
+/// The caller sets libtorch's number of threads.
+pub struct Trainer {
+    environment: Arc<dyn Environment>,
+    objective: Box<dyn Objective>,
+    incarnation: Incarnation,
+    network: TorchNetwork,
+    adam: Adam,
+    average: MovingAverage,
+    log_z: f64,
+    log_z_adam: ScalarAdam,
+    step: u64,
+    skipped_in_a_row: u32,
+    /// The state that was last published.
+    good: TrainingState,
+    memory: Memory,
+}
+
+/// What one update writes, kept to be written again.
+struct Memory {
+    batch: Batch,
+    probabilities: Probabilities,
+    terms: Terms,
+    gradients: Gradients,
+    logits: Vec<f32>,
+    logit_gradient: Vec<f32>,
+}
+
+impl Trainer {
+    /// A policy with the run's initial weights.
+    pub fn new(
+        run_file: &RunFile,
+        environment: Arc<dyn Environment>,
+        incarnation: Incarnation,
+    ) -> Result<Self, TrainError> {
+        let learner = &run_file.learner;
+        let definition = Network::of_run(run_file, &*environment);
+        let memory = Memory {
+            batch: Batch::default(),
+            probabilities: Probabilities::new(definition.heads),
+            terms: Terms::default(),
+            gradients: Gradients::default(),
+            logits: Vec::new(),
+            logit_gradient: Vec::new(),
+        };
+        let values = definition.initial_values(run_file.run.seed);
+        let network = TorchNetwork::new(definition, &values, device(learner.device)?)?;
+        let adam = Adam::new(Settings::of_weights(learner), &network.flat)?;
+        let average = MovingAverage::new(learner.ema, &network.flat)?;
+        let mut trainer = Self {
+            environment,
+            objective: objective(&run_file.objective.kind)?,
+            incarnation,
+            network,
+            adam,
+            average,
+            log_z: learner.log_z_initial,
+            log_z_adam: ScalarAdam::new(Settings::of_log_z(learner)),
+            step: 0,
+            skipped_in_a_row: 0,
+            good: TrainingState::default(),
+            memory,
+        };
+        trainer.good = trainer.state()?;
+        Ok(trainer)
+    }
+
+    /// The policy network's definition.
+    pub fn network(&self) -> &Network {
+        self.network.network()
+    }
+
+    fn try_update(&mut self, samples: &Samples) -> Result<UpdateReport, TrainError> {
+        let Memory { batch, probabilities, terms, gradients, logits, logit_gradient } =
+            &mut self.memory;
+        batch.build(&*self.environment, samples)?;
+        let forward = self.network.forward(&batch.states.features)?;
+        forward.to_host(logits)?;
+        terms.log_z = self.log_z;
+        probabilities.terms(batch, logits, terms);
+        let loss = self.objective.loss(terms, gradients);
+        if !loss.is_finite() {
+            return Err(TrainError::Loss { loss });
+        }
+        probabilities.logit_gradient(batch, gradients, logit_gradient);
+        let gradient = self.network.backward(forward, logit_gradient)?;
+        let gradient_norm = gradient.f_norm()?.f_double_value(&[])?;
+        if !gradient_norm.is_finite() {
+            return Err(TrainError::Gradient { norm: gradient_norm });
+        }
+        let log_z_gradient = gradients.log_z;
+        let rows = batch.states.len();
+        if let Err(error) = self.apply(&gradient, log_z_gradient) {
+            self.restore_good()?;
+            return Err(error);
+        }
+        let mean_log_reward = samples.log_rewards.iter().sum::<f64>() / samples.len() as f64;
+        let (step, log_z) = (self.step, self.log_z);
+        Ok(UpdateReport { step, loss, log_z, gradient_norm, mean_log_reward, rows })
+    }
+
+    fn apply(&mut self, gradient: &tch::Tensor, log_z_gradient: f64) -> Result<(), TrainError> {
+        self.adam.step(&mut self.network.flat, gradient)?;
+        self.log_z_adam.step(&mut self.log_z, log_z_gradient);
+        self.average.update(&self.network.flat)?;
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Back to what was last published; the step goes on, so that versions never repeat.
+    fn restore_good(&mut self) -> Result<(), TrainError> {
+        let good = std::mem::take(&mut self.good);
+        let step = self.step;
+        let restored = self.restore(&good);
+        self.good = good;
+        self.step = step;
+        restored
+    }
+
+    fn weights(
+        &self,
+        values: &[f32],
+        set: &'static str,
+        generated: u64,
+    ) -> Result<Weights, TrainError> {
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(TrainError::Weights { set });
+        }
+        let version = PolicyVersion { incarnation: self.incarnation, step: self.step };
+        Ok(Weights { version, log_z: self.log_z, generated, values: values.to_vec() })
+    }
+}
+
+impl Training for Trainer {
+    fn update(&mut self, samples: &Samples) -> Result<UpdateReport, SkippedUpdate> {
+        let cause = match self.try_update(samples) {
+            Ok(report) => {
+                self.skipped_in_a_row = 0;
+                return Ok(report);
+            }
+            Err(cause) => cause,
+        };
+        self.skipped_in_a_row += 1;
+        let in_a_row = self.skipped_in_a_row;
+        let due = in_a_row.is_multiple_of(SKIPPED_UNTIL_RESTORED);
+        let restored = due && self.restore_good().is_ok();
+        Err(SkippedUpdate { cause, in_a_row, restored })
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn log_z(&self) -> f64 {
+        self.log_z
+    }
+
+    fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError> {
+        let state = self.state()?;
+        let sets = WeightSets {
+            raw: self.weights(&state.weights, "raw", generated)?,
+            ema: self.weights(&state.ema, "ema", generated)?,
+        };
+        self.good = state;
+        Ok(sets)
+    }
+
+    fn state(&self) -> Result<TrainingState, TrainError> {
+        let mut state = TrainingState {
+            step: self.step,
+            ema_steps: self.average.steps,
+            moments: self.adam.moments()?,
+            log_z: self.log_z,
+            log_z_moments: self.log_z_adam.moments.clone(),
+            ..TrainingState::default()
+        };
+        to_host(&self.network.flat, &mut state.weights)?;
+        to_host(&self.average.values, &mut state.ema)?;
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {
+        let ours = self.network().parameter_count();
+        let vectors = [&state.weights, &state.ema, &state.moments.mean, &state.moments.square];
+        if let Some(theirs) = vectors.into_iter().map(Vec::len).find(|&theirs| theirs != ours) {
+            return Err(TrainError::OtherNetwork { theirs, ours });
+        }
+        assign(&mut self.network.flat, &state.weights)?;
+        assign(&mut self.average.values, &state.ema)?;
+        self.average.steps = state.ema_steps;
+        self.adam.restore(&state.moments)?;
+        self.log_z = state.log_z;
+        self.log_z_adam.moments = state.log_z_moments.clone();
+        self.step = state.step;
+        self.good.clone_from(state);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use tributary_common::exact::{Comparison, SnapshotPolicy, Target, terminating_distribution};
+use tributary_common::log_space::LogReward;
+use tributary_common::network::cpu::{Scratch, Snapshot};
+use tributary_common::network::{Heads, States};
+use tributary_common::object::Object;
+use tributary_common::random::{Purpose, Stream};
+use tributary_common::registry::{Registry, Task};
+use tributary_common::run_file;
+
+use super::*;
+use crate::fakes;
+use crate::replay::Replay;
+
+const HYPERGRID: &str = r#"
+[run]
+seed = 3
+[environment]
+kind = "hypergrid"
+dimensions = 2
+side = 4
+[reward]
+kind = "original"
+r0 = 0.1
+r1 = 0.5
+r2 = 2.0
+[policy]
+hidden = [32, 32]
+[learner]
+updates = 1000
+batch = 16
+learning_rate = 0.003
+ema = 0.99
+device = "cpu"
+"#;
+
+fn run(changes: &[(&str, &str)]) -> (RunFile, Task) {
+    tch::set_num_threads(1);
+    let changes: Vec<_> = changes.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let run_file = RunFile::parse(HYPERGRID, &changes).unwrap();
+    let task = Registry::builtin().task(&run_file, std::path::Path::new(".")).unwrap();
+    (run_file, task)
+}
+
+fn trainer(run_file: &RunFile, task: &Task) -> Trainer {
+    Trainer::new(run_file, task.environment.clone(), Incarnation(1)).unwrap()
+}
+
+/// The actions of one trajectory drawn with the forward policy.
+fn roll_out(
+    snapshot: &Snapshot,
+    environment: &dyn Environment,
+    stream: &mut Stream,
+) -> (Vec<u32>, Object) {
+    let mut state = vec![0; environment.state_width()];
+    environment.reset(&mut state);
+    let (mut actions, mut states, mut log_p) = (Vec::new(), States::default(), Vec::new());
+    loop {
+        states.clear();
+        states.push(environment, &state);
+        let legal = states.forward.row(0);
+        let mut scratch = Scratch::default();
+        let row = snapshot.forward(&mut scratch, &states.features);
+        let heads: Heads = snapshot.heads();
+        heads.log_forward(row, legal, states.can_stop[0], &mut log_p);
+        log_p.iter_mut().for_each(|p| *p = p.exp());
+        let Some(&action) = legal.get(stream.categorical(&log_p)) else { break };
+        actions.push(action);
+        environment.step(&mut state, action);
+    }
+    (actions, environment.object(&state))
+}
+
+/// Trains on its own trajectories, all in one thread; the exact total variation of the averaged
+/// weights, and log Z less the target's.
+fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
+    let Task { environment, undelayed, .. } = task;
+    let mut trainer = trainer(run_file, task);
+    let network = Arc::new(trainer.network().clone());
+    let mut replay = Replay::new(&run_file.replay, run_file.learner.batch).unwrap();
+    let mut samples = Samples::default();
+    let mut generated = 0;
+    while trainer.step() < run_file.learner.updates.unwrap() {
+        let sets = trainer.publish(generated).unwrap();
+        let snapshot = Snapshot::new(network.clone(), sets.raw);
+        while replay.may_insert() {
+            let mut stream = Stream::new(run_file.run.seed, Purpose::Rollout, 0, generated);
+            let (actions, object) = roll_out(&snapshot, &**environment, &mut stream);
+            let mut raw = Vec::new();
+            undelayed.evaluate(&[object], &mut raw).unwrap();
+            let log_reward: LogReward = undelayed.transform(&raw).unwrap();
+            replay.insert(&actions, log_reward, snapshot.weights().version);
+            generated += 1;
+        }
+        let mut stream = Stream::new(run_file.run.seed, Purpose::Replay, trainer.step(), 0);
+        while replay.sample(&mut stream, &mut samples) {
+            trainer.update(&samples).unwrap();
+        }
+    }
+    let ema = Snapshot::new(network, trainer.publish(generated).unwrap().ema);
+    let mut policy = SnapshotPolicy::new(&ema);
+    let learned = terminating_distribution(&**environment, &mut policy, &mut || true).unwrap();
+    let target = Target::new(&**environment, &**undelayed, 1_000, &mut || true).unwrap();
+    let Comparison { total_variation, .. } = Comparison::new(&target, &learned);
+    (total_variation, trainer.log_z() - target.log_z())
+}
+
+#[test]
+fn a_small_hypergrid_is_learned() {
+    for changes in [
+        &[("policy.backward", "uniform")][..],
+        &[("policy.backward", "learned")][..],
+        &[("replay.selector", "uniform"), ("replay.samples_per_insert", "4.0")][..],
+    ] {
+        let (run_file, task) = run(changes);
+        let (total_variation, log_z) = converge(&run_file, &task);
+        assert!(total_variation < 0.05, "{changes:?}: total variation {total_variation}");
+        assert!(log_z.abs() < 0.1, "{changes:?}: log Z is off by {log_z}");
+    }
+}
+
+/// Four batches of random trajectories of the run's environment.
+fn batches(task: &Task) -> Vec<Samples> {
+    let batch = |round| {
+        let mut stream = Stream::new(9, Purpose::Walk, round, 0);
+        fakes::random_trajectories(&*task.environment, 16, &mut stream)
+    };
+    (0..4).map(batch).collect()
+}
+
+#[test]
+fn a_restored_trainer_goes_on_bit_for_bit() {
+    let (run_file, task) = run(&[]);
+    let batches = batches(&task);
+    let mut first = trainer(&run_file, &task);
+    first.update(&batches[0]).unwrap();
+    first.update(&batches[1]).unwrap();
+    let state = first.state().unwrap();
+    let mut second = trainer(&run_file, &task);
+    second.restore(&state).unwrap();
+    assert_eq!(second.state().unwrap(), state);
+    for batch in &batches[2..] {
+        assert_eq!(first.update(batch).unwrap(), second.update(batch).unwrap());
+    }
+    assert_eq!(first.publish(8).unwrap(), second.publish(8).unwrap());
+    assert_eq!(second.step(), 4);
+
+    let (other, task) = run(&[("policy.hidden", "[8]")]);
+    let error = trainer(&other, &task).restore(&state).unwrap_err();
+    assert!(matches!(error, TrainError::OtherNetwork { .. }), "{error}");
+}
+
+#[test]
+fn updates_that_are_not_finite_are_skipped_and_the_third_goes_back() {
+    let (run_file, task) = run(&[]);
+    let batches = batches(&task);
+    let mut trainer = trainer(&run_file, &task);
+    trainer.update(&batches[0]).unwrap();
+    let published = trainer.publish(16).unwrap();
+    trainer.update(&batches[1]).unwrap();
+    let before = trainer.state().unwrap();
+    let mut bad = batches[2].clone();
+    bad.log_rewards[5] = f64::NAN;
+    for in_a_row in 1..=2 {
+        let skipped = trainer.update(&bad).unwrap_err();
+        assert!(matches!(skipped.cause, TrainError::Loss { .. }), "{skipped}");
+        assert_eq!((skipped.in_a_row, skipped.restored), (in_a_row, false));
+        assert_eq!(trainer.state().unwrap(), before);
+    }
+    let mut illegal = Samples::default();
+    illegal.push(0, [7], 0.0, PolicyVersion::default());
+    let skipped = trainer.update(&illegal).unwrap_err();
+    assert!(matches!(skipped.cause, TrainError::Trajectory { index: 0, .. }), "{skipped}");
+    assert!(skipped.restored);
+    assert_eq!(trainer.step(), 2, "versions must not repeat");
+    let after = trainer.publish(16).unwrap();
+    assert_eq!(after.raw.values, published.raw.values);
+    assert_eq!(after.ema.values, published.ema.values);
+    assert_eq!(after.raw.log_z, published.raw.log_z);
+    trainer.update(&batches[3]).unwrap();
+    assert_eq!(trainer.step(), 3);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_never_published() {
+    let (run_file, task) = run(&[("learner.learning_rate", "1e38")]);
+    let mut trainer = trainer(&run_file, &task);
+    let mut refused = false;
+    for batch in batches(&task) {
+        refused |= trainer.update(&batch).is_err();
+    }
+    assert!(refused || trainer.publish(0).is_err());
+}
+
+#[test]
+fn a_device_that_is_not_there_is_an_error() {
+    if tch::Cuda::is_available() {
+        return;
+    }
+    assert!(matches!(device(run_file::Device::Cuda), Err(TrainError::NoCuda)));
+    assert_eq!(device(run_file::Device::Auto).unwrap(), tch::Device::Cpu);
+}
