@@ -1,0 +1,231 @@
+//! One example of each main message, with every field set.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use tributary_common::ids::{ActorId, Epoch, Incarnation, PolicyVersion, RunId, Seq};
+use tributary_common::session::books::RejectionReason;
+use tributary_common::session::refusal::{Fingerprints, Refusal, RefusalCode};
+use tributary_common::session::{Acked, Credit, Identity, Leftover, Resume, Secret};
+use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
+use tributary_proto::convert::actor::{ActorEvent, Hello};
+use tributary_proto::convert::batch::StampedBatch;
+use tributary_proto::convert::chunks::{Chunk, Manifest, WeightSet, WeightsEvent};
+use tributary_proto::convert::learner::{Ack, Asset, LearnerEvent, Rejection, Welcome};
+use tributary_proto::v1;
+
+pub fn epoch(counter: u64) -> Epoch {
+    Epoch { incarnation: Incarnation(2), counter }
+}
+
+pub fn policy(step: u64) -> PolicyVersion {
+    PolicyVersion { incarnation: Incarnation(2), step }
+}
+
+pub fn batch() -> StampedBatch {
+    let mut batch = TrajectoryBatch::default();
+    let kinds = [TrajectoryKind::Forward, TrajectoryKind::LocalSearch, TrajectoryKind::Imported];
+    for (i, (kind, actions)) in kinds.into_iter().zip([&[0, 3, 300][..], &[], &[7]]).enumerate() {
+        batch.push(&TrajectoryView {
+            seq: Seq(40 + i as u64),
+            actions,
+            raw: &[0.5, -2.0],
+            policy: policy(100 + 4 * (i as u64 / 2)),
+            kind,
+            setting: i as u32,
+            log_mu: -1.5,
+            seconds: 0.25,
+        });
+    }
+    StampedBatch { epoch: epoch(3), batch }
+}
+
+pub fn hello() -> Hello {
+    let leftovers = vec![
+        Leftover { epoch: epoch(1), acked_below: Seq(4), next: Seq(9) },
+        Leftover { epoch: epoch(2), acked_below: Seq(0), next: Seq(0) },
+    ];
+    Hello {
+        protocol: (1, 1),
+        run: Some(RunId([7; 16])),
+        software: "tributary 0.1.0".into(),
+        name: "actor-a".into(),
+        host: "node-17".into(),
+        process: 4242,
+        threads: 8,
+        resume: Some(Resume {
+            actor: ActorId(2_000_000_001),
+            secret: Secret([9; 16]),
+            acked_records: 77,
+            leftovers,
+        }),
+    }
+}
+
+pub fn fingerprints() -> Fingerprints {
+    Fingerprints { environment: [1; 32], reward: [2; 32], architecture: [3; 32] }
+}
+
+pub fn welcome() -> Welcome {
+    Welcome {
+        protocol: 1,
+        run: RunId([7; 16]),
+        run_name: "tfbind8".into(),
+        incarnation: Incarnation(2),
+        identity: Identity {
+            actor: ActorId(2_000_000_001),
+            secret: Secret([9; 16]),
+            epoch: epoch(3),
+        },
+        acked: vec![Acked { epoch: epoch(1), below: Seq(5) }],
+        run_file: "[run]\nname = \"tfbind8\"\n".into(),
+        assets: vec![Asset { name: "data/tfbind8.tsv".into(), blake3: [4; 32], size: 1_000_000 }],
+        seed: 1,
+        stream: 3,
+        exploration_setting: 2,
+        durable: true,
+        fingerprints: fingerprints(),
+        progress_every: Duration::from_secs(1),
+    }
+}
+
+pub fn actor_events() -> Vec<(&'static str, ActorEvent)> {
+    let waited_seconds = [("credit".to_string(), 1.5), ("reward".to_string(), 20.0)].into();
+    let progress = v1::Progress {
+        policy: Some(policy(104).into()),
+        trajectories: 1000,
+        evaluations: 900,
+        evaluation_seconds: 12.5,
+        unacked_records: 30,
+        unacked_bytes: 3000,
+        waited_seconds,
+        non_finite: 1,
+        reconnects: 2,
+    };
+    let goodbye = v1::Goodbye { reason: "asked to stop".into(), unacked_records: 3 };
+    vec![
+        ("hello", ActorEvent::Hello(hello())),
+        ("ready", ActorEvent::Ready(fingerprints())),
+        ("batch", ActorEvent::Batch(batch())),
+        ("progress", ActorEvent::Progress(progress)),
+        ("goodbye", ActorEvent::Goodbye(goodbye)),
+    ]
+}
+
+pub fn learner_events() -> Vec<(&'static str, LearnerEvent)> {
+    let refusal = Refusal::new(
+        RefusalCode::Fingerprint,
+        "environment",
+        "0102",
+        "0304",
+        "run the same version on both sides",
+    );
+    let rejection = Rejection {
+        seq: Seq(41),
+        reason: RejectionReason::IllegalAction,
+        detail: "action 9 at step 2 is not legal there".into(),
+        step: Some(2),
+    };
+    let ack = Ack {
+        acked: Acked { epoch: epoch(3), below: Seq(43) },
+        rejections: vec![rejection],
+        credit: Some(Credit { bytes: 70_000, records: Some(500) }),
+    };
+    let drain = LearnerEvent::Drain {
+        reason: "the run is complete".into(),
+        deadline: Some(Duration::from_secs(10)),
+    };
+    vec![
+        ("welcome", LearnerEvent::Welcome(Box::new(welcome()))),
+        ("refused", LearnerEvent::Refused(refusal, Duration::from_millis(1500))),
+        ("ack", LearnerEvent::Ack(ack)),
+        ("credit", LearnerEvent::Credit(Credit { bytes: 65_536, records: None })),
+        ("drain", drain),
+        ("fenced", LearnerEvent::Fenced(epoch(4))),
+    ]
+}
+
+pub fn weights_events() -> Vec<(&'static str, WeightsEvent)> {
+    let manifest = Manifest {
+        version: policy(104),
+        set: WeightSet::Ema,
+        architecture: [3; 32],
+        total_bytes: 5,
+        blake3: [5; 32],
+    };
+    let data = prost::bytes::Bytes::from_static(b"bytes");
+    vec![
+        ("weights_manifest", WeightsEvent::Manifest(manifest)),
+        ("weights_data", WeightsEvent::Data(Chunk { offset: 1_048_576, data })),
+    ]
+}
+
+/// Messages of which the domain knows nothing yet, or that people read.
+pub fn words() -> Vec<(&'static str, Vec<u8>)> {
+    use prost::Message;
+    let work =
+        v1::WorkOrder { round: 5, first_index: 640, count: 128, policy: Some(policy(100).into()) };
+    let work = v1::learner_message::Message::Work(work);
+    let result = v1::Result {
+        key: vec![6; 32],
+        object: "\"ACGTACGT\"".into(),
+        status: v1::EvaluationStatus::Measured as i32,
+        raw: vec![0.5],
+        seconds: 3600.0,
+        lease_id: 12,
+        error: String::new(),
+    };
+    let known = v1::answer::Answer::Known(result.clone());
+    let answer = v1::Answer { key: vec![6; 32], answer: Some(known) };
+    let answers = v1::learner_answer::Message::Answers(v1::Answers { answers: vec![answer] });
+    let results = v1::Results { number: 1, results: vec![result] };
+    let results = v1::actor_question::Message::Results(results);
+    let record = v1::MetricsRecord {
+        number: 9,
+        step: 104,
+        seconds: 10.5,
+        time: 1.7e9,
+        values: [("loss".to_string(), 0.25)].into(),
+    };
+    vec![
+        ("work", v1::LearnerMessage { message: Some(work) }.encode_to_vec()),
+        ("answers", v1::LearnerAnswer { message: Some(answers) }.encode_to_vec()),
+        ("results", v1::ActorQuestion { message: Some(results) }.encode_to_vec()),
+        ("metrics_record", record.encode_to_vec()),
+        ("status", status().encode_to_vec()),
+    ]
+}
+
+fn status() -> v1::StatusReply {
+    let row = v1::ActorRow {
+        id: 2_000_000_001,
+        name: "actor-a".into(),
+        state: v1::ActorState::Streaming as i32,
+        epoch: Some(epoch(3).into()),
+        received: 50,
+        accepted: 40,
+        policy: Some(policy(100).into()),
+        ..v1::ActorRow::default()
+    };
+    v1::StatusReply {
+        run_id: vec![7; 16],
+        run_name: "tfbind8".into(),
+        incarnation: 2,
+        state: v1::RunState::Running as i32,
+        counters: Some(v1::Counters { generated: 40, paid: 30, updates: 104, samples: 6656 }),
+        books: Some(v1::Books {
+            received: 50,
+            accepted: 40,
+            duplicate: 9,
+            rejected: [("illegal_action".to_string(), 1)].into(),
+            ..v1::Books::default()
+        }),
+        policy: Some(policy(104).into()),
+        log_z: Some(11.5),
+        loss: Some(0.25),
+        exact: Some(v1::ExactEvaluation { total_variation: 0.125, ..Default::default() }),
+        actors: vec![row],
+        goals: Some(v1::Goals { generated: Some(450_000), ..v1::Goals::default() }),
+        ..v1::StatusReply::default()
+    }
+}
