@@ -1,4 +1,7 @@
-//! Small environments and rewards for the tests of this crate.
+//! Small environments and rewards, and a learner, for the tests of this crate.
+#![allow(clippy::unwrap_used)]
+
+pub(crate) mod learner;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -221,3 +221,6 @@ impl Link {
         ActorError::Interrupted { unacked: self.session.unacked_records() as u64 }
     }
 }
+
+#[cfg(test)]
+mod tests;
