@@ -26,7 +26,7 @@ use crate::workers::Workers;
 /// How often a waiting thread looks whether it should end, and reports its wait.
 const LOOK: Duration = Duration::from_millis(50);
 /// Batches of records between scoring and the session: the next one is ready while one is sent.
-const RECORD_BATCHES: usize = 2;
+const RECORD_BATCHES: usize = 1;
 
 /// What the threads draw.
 #[derive(Clone)]

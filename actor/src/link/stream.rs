@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tributary_common::ids::Seq;
+use tributary_common::session::books::RejectionReason;
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
 use tributary_proto::convert::actor::ActorEvent;
 use tributary_proto::convert::batch::StampedBatch;
-use tributary_proto::convert::learner::LearnerEvent;
+use tributary_proto::convert::learner::{LearnerEvent, Rejection};
 use tributary_proto::{limits, v1};
 
 use super::handshake::{Connection, next, say};
@@ -19,9 +20,6 @@ use crate::error::ActorError;
 use crate::progress::Edge;
 use crate::scoring::Record;
 
-/// Records are taken from scoring while the session holds less than this: memory stays bounded
-/// while the learner is away or gives no credit.
-const HELD_BYTES: u64 = 8 << 20;
 /// How long an actor that said goodbye waits for the learner to end the stream.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -63,8 +61,9 @@ impl Link {
         report: &mut tokio::time::Interval,
     ) -> Result<(), Break> {
         let draining = self.drain_until;
-        let wants_records = self.session.unacked_bytes() < HELD_BYTES;
         let full = connection.up.capacity() == 0;
+        // What cannot be sent is not taken: it would grow old here, and memory with it.
+        let wants_records = !full && !self.session.waits_for_credit();
         let Some(work) = &mut self.work else { return Err(Break::lost("no work")) };
         tokio::select! {
             biased;
@@ -114,9 +113,7 @@ impl Link {
     fn hear(&mut self, event: LearnerEvent) -> Result<(), Break> {
         match event {
             LearnerEvent::Ack(ack) => {
-                for rejection in &ack.rejections {
-                    tracing::warn!(?rejection, "the learner rejects a trajectory");
-                }
+                log_rejections(&ack.rejections);
                 self.session.ack(ack.acked)?;
                 if let Some(credit) = ack.credit {
                     self.session.grant(credit)?;
@@ -158,7 +155,7 @@ impl Link {
 
     /// For whom the session waits now.
     fn waits_for(&self, connection: &Connection) -> Option<Edge> {
-        if self.session.waits_for_credit() || self.session.unacked_bytes() >= HELD_BYTES {
+        if self.session.waits_for_credit() {
             return Some(Edge::Credit);
         }
         // With room for messages left, everything complete was sent.
@@ -192,6 +189,15 @@ impl Link {
             non_finite: self.progress.non_finite.load(Relaxed),
             reconnects: self.progress.reconnects.load(Relaxed),
         }
+    }
+}
+
+/// One line for each ack; that the run has enough is no fault.
+fn log_rejections(rejections: &[Rejection]) {
+    let at_fault = |rejection: &&Rejection| rejection.reason != RejectionReason::RunComplete;
+    if let Some(first) = rejections.iter().find(at_fault) {
+        let count = rejections.iter().filter(at_fault).count();
+        tracing::warn!(count, ?first, "the learner rejects trajectories");
     }
 }
 
