@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tributary_common::environment::Environment;
-use tributary_common::network::States;
+use tributary_common::network::{Heads, States};
 use tributary_common::trajectory::replay;
 
 use crate::replay::Samples;
@@ -11,10 +11,10 @@ use crate::training::TrainError;
 
 /// The transitions of a batch of trajectories, flat and without padding.
 ///
-/// Trajectory `i` has the transitions `offsets[i]..offsets[i + 1]`: one for each of its actions, then
-/// its exit. Trajectories share states (all have the initial one in common), so the network is asked
-/// for each *distinct* state once, and a transition names the row of the state in which it starts.
-/// Reused from batch to batch.
+/// Trajectory `i` has the transitions `offsets[i]..offsets[i + 1]`: one for each of its actions,
+/// then its exit. Trajectories share states (all have the initial one in common), so the network is
+/// asked for each *distinct* state once, and a transition names the row of the state in which it
+/// starts. Reused from batch to batch.
 #[derive(Default)]
 pub struct Batch {
     /// The distinct states, in the order in which they are first met.
@@ -32,10 +32,22 @@ pub struct Batch {
     /// log R of each trajectory.
     pub log_rewards: Vec<f64>,
     seen: HashMap<Box<[u32]>, u32>,
+    /// Whether states without a choice share a row, and that row.
+    share_forced: bool,
+    forced: Option<u32>,
+    legal: Vec<u32>,
     state: Vec<u32>,
 }
 
 impl Batch {
+    /// An empty batch for networks with these heads.
+    ///
+    /// Where a construction must stop and has one way back, log P_F and log P_B are 0 whatever the
+    /// network says. Unless log F is wanted, all those states are one row: the first one's.
+    pub fn new(heads: Heads) -> Self {
+        Self { share_forced: !heads.flow, ..Self::default() }
+    }
+
     /// Replaces the content by these trajectories.
     pub fn build(
         &mut self,
@@ -50,7 +62,9 @@ impl Batch {
             let mut undone_by = None;
             replay(environment, actions, &mut state, |state, action| {
                 let row = self.row(environment, state);
-                if let (Some(undone_by), Some(backward)) = (undone_by, self.backward.last_mut()) {
+                if let (Some(undone_by), Some(backward)) = (undone_by, self.backward.last_mut())
+                    && self.forced != Some(row)
+                {
                     *backward = position(self.states.backward.row(row as usize), undone_by);
                 }
                 let legal = self.states.forward.row(row as usize);
@@ -75,10 +89,29 @@ impl Batch {
         if let Some(&row) = self.seen.get(state) {
             return row;
         }
-        let row = self.states.len() as u32;
-        self.states.push(environment, state);
+        let forced = self.share_forced && self.is_forced(environment, state);
+        let row = match self.forced {
+            Some(row) if forced => row,
+            _ => {
+                self.states.push(environment, state);
+                self.states.len() as u32 - 1
+            }
+        };
+        if forced {
+            self.forced = Some(row);
+        }
         self.seen.insert(state.into(), row);
         row
+    }
+
+    fn is_forced(&mut self, environment: &dyn Environment, state: &[u32]) -> bool {
+        self.legal.clear();
+        environment.legal_forward(state, &mut self.legal);
+        if self.legal.is_empty() {
+            environment.legal_backward(state, &mut self.legal);
+            return self.legal.len() == 1;
+        }
+        false
     }
 
     fn clear(&mut self) {
@@ -90,6 +123,7 @@ impl Batch {
         self.backward.clear();
         self.log_rewards.clear();
         self.seen.clear();
+        self.forced = None;
     }
 }
 
@@ -101,7 +135,8 @@ fn position(legal: &[u32], action: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use tributary_common::environment::Hypergrid;
+    use tributary_common::environment::sequence::Length;
+    use tributary_common::environment::{Hypergrid, Sequence};
     use tributary_common::ids::PolicyVersion;
 
     use super::*;
@@ -126,9 +161,24 @@ mod tests {
             assert_eq!(batch.rows, [0, 1, 2, 0, 0, 3, 2, 4]);
             assert_eq!(batch.states.len(), 5);
             assert_eq!(batch.forward, [0, 1, 2, 2, 1, 0, 0, 1]);
-            // (1,0) has one way back; (1,1) is undone by -y, then by -x; (2,1) by -x, the first of two.
+            // (1,0) has one way back; (1,1) is undone by -y, then by -x; (2,1) by -x, its first.
             assert_eq!(batch.backward, [0, 1, 0, 0, 0, 0, 0, 0]);
             assert_eq!(batch.log_rewards, [0.0, 1.0, 2.0]);
+        }
+    }
+
+    #[test]
+    fn states_without_a_choice_are_one_row_unless_their_flow_is_wanted() {
+        let environment = Sequence::over_alphabet("AB", Length::Length(2)).unwrap();
+        let samples = samples(&[&[0, 0], &[0, 1], &[1, 0]]);
+        for (flow, rows) in
+            [(false, [0, 1, 2, 0, 1, 2, 0, 3, 2]), (true, [0, 1, 2, 0, 1, 3, 0, 4, 5])]
+        {
+            let mut batch = Batch::new(Heads { forward: 2, backward: 1, flow });
+            batch.build(&environment, &samples).unwrap();
+            assert_eq!(batch.rows, rows);
+            assert_eq!(batch.forward, [0, 0, 0, 0, 1, 0, 1, 0, 0]);
+            assert_eq!(batch.backward, [0; 9]);
         }
     }
 

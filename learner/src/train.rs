@@ -61,7 +61,7 @@ impl Trainer {
         let learner = &run_file.learner;
         let definition = Network::of_run(run_file, &*environment);
         let memory = Memory {
-            batch: Batch::default(),
+            batch: Batch::new(definition.heads),
             probabilities: Probabilities::new(definition.heads),
             terms: Terms::default(),
             gradients: Gradients::default(),
