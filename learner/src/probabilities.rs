@@ -55,7 +55,8 @@ impl Probabilities {
         }
     }
 
-    /// Writes the terms of a batch, but for log Z. `logits` is `[batch.states.len(), heads.width()]`.
+    /// Writes the terms of a batch, but for log Z. `logits` is
+    /// `[batch.states.len(), heads.width()]`.
     pub fn terms(&mut self, batch: &Batch, logits: &[f32], terms: &mut Terms) {
         let Batch { states, rows, .. } = batch;
         self.forward.clear();
@@ -118,7 +119,8 @@ impl Probabilities {
         logits.extend(self.gradient.iter().map(|&g| g as f32));
     }
 
-    /// d log p_i / d logit_j = [i = j] - p_j: the second part, for all chosen entries of a row at once.
+    /// d log p_i / d logit_j = [i = j] - p_j: the second part, for all chosen entries of a row at
+    /// once.
     fn subtract_expectations(&mut self, batch: &Batch) {
         let (exit, backward) = (self.heads.exit_column(), self.heads.backward_column());
         for (i, gradient) in self.gradient.chunks_exact_mut(self.heads.width()).enumerate() {

@@ -113,7 +113,8 @@ pub enum TrainError {
     },
     /// CUDA was asked for.
     #[error(
-        "learner.device = \"cuda\", but libtorch finds no CUDA device; use \"auto\" or \"cpu\", or set up with TORCH=cuda"
+        "learner.device = \"cuda\", but libtorch finds no CUDA device; use \"auto\" or \"cpu\", \
+         or set up with TORCH=cuda"
     )]
     NoCuda,
     /// An operator of libtorch failed.

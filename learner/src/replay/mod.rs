@@ -1,8 +1,8 @@
 //! What the learner keeps of the trajectories that it accepted, and how it picks from them.
 //!
-//! A trajectory rests as its actions, its log-reward and the policy version that drew it; states are
-//! rebuilt when it is trained on. The oldest leave first. How often each is trained on is held to
-//! `samples_per_insert` by a [`RateLimiter`].
+//! A trajectory rests as its actions, its log-reward and the policy version that drew it; states
+//! are rebuilt when it is trained on. The oldest leave first. How often each is trained on is held
+//! to `samples_per_insert` by a [`RateLimiter`].
 
 mod fifo;
 mod rate_limiter;
@@ -109,7 +109,8 @@ pub struct Counters {
 /// A replay that cannot hold what one batch needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "replay.capacity = {capacity} is too small for learner.batch = {batch} with replay.samples_per_insert = {uses}; make it at least {needed}"
+    "replay.capacity = {capacity} is too small for learner.batch = {batch} \
+     with replay.samples_per_insert = {uses}; make it at least {needed}"
 )]
 pub struct TooSmall {
     capacity: usize,

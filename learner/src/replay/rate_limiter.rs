@@ -3,10 +3,10 @@
 /// Lets insertions and draws run ahead of each other only within a band.
 ///
 /// `due = floor(samples_per_insert · inserted) - forfeited - sampled` is what training still owes
-/// the trajectories. A batch may be drawn while `due >= batch` (and a first batch of trajectories is
-/// there); trajectories are welcome while `due` is below the upper edge: four batches' worth of new
-/// trajectories, or all that the replay holds if that is less. The upper edge is never below a batch,
-/// so one of the two is always allowed.
+/// the trajectories. A batch may be drawn while `due >= batch` (and a first batch of trajectories
+/// is there); trajectories are welcome while `due` is below the upper edge: four batches' worth of
+/// new trajectories, or all that the replay holds if that is less. The upper edge is never below a
+/// batch, so one of the two is always allowed.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     samples_per_insert: f64,
@@ -21,8 +21,8 @@ pub struct RateLimiter {
 const BATCHES_AHEAD: usize = 4;
 
 impl RateLimiter {
-    /// For a replay of `capacity` trajectories; or the smallest capacity with which a full batch can
-    /// ever be due.
+    /// For a replay of `capacity` trajectories; or the smallest capacity with which a full batch
+    /// can ever be due.
     pub(super) fn new(
         samples_per_insert: f64,
         batch: usize,
