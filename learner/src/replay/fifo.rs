@@ -13,6 +13,8 @@ pub(super) struct Fifo {
     /// Uses that each resident has left, oldest first.
     uses: VecDeque<u64>,
     oldest: u64,
+    /// Residents with uses left.
+    ready: usize,
 }
 
 impl Selector for Fifo {
@@ -23,6 +25,7 @@ impl Selector for Fifo {
         self.uses.push_back(uses);
         if uses > 0 {
             self.queue.push_back(ordinal);
+            self.ready += 1;
         }
     }
 
@@ -31,7 +34,13 @@ impl Selector for Fifo {
         while self.queue.front().is_some_and(|&first| first < self.oldest) {
             self.queue.pop_front();
         }
-        self.uses.pop_front().unwrap_or(0)
+        let left = self.uses.pop_front().unwrap_or(0);
+        self.ready -= usize::from(left > 0);
+        left
+    }
+
+    fn ready(&self) -> usize {
+        self.ready
     }
 
     fn pick(&mut self, count: usize, _: &mut Stream, picked: &mut Vec<u64>) {
@@ -43,6 +52,8 @@ impl Selector for Fifo {
             *left -= 1;
             if *left > 0 {
                 self.queue.push_back(ordinal);
+            } else {
+                self.ready -= 1;
             }
         }
     }

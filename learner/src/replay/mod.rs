@@ -30,6 +30,10 @@ trait Selector: Send {
     /// The oldest trajectory leaves. Returns the uses that it should still have had.
     fn evicted(&mut self, ordinal: u64) -> u64;
 
+    /// Residents that may be picked. A batch waits for as many, so that it is not one trajectory
+    /// many times over where each has many uses.
+    fn ready(&self) -> usize;
+
     /// Appends the ordinals of `count` residents.
     fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<u64>);
 }
@@ -171,7 +175,7 @@ impl Replay {
     /// Whether training keeps up, so that another trajectory is welcome. Who has one waits until it
     /// is; [`insert`](Self::insert) itself never refuses.
     pub fn may_insert(&self) -> bool {
-        self.limiter.may_insert()
+        self.limiter.may_insert() || !self.may_sample()
     }
 
     /// Keeps a trajectory (the oldest leaves when there is no room) and returns its ordinal.
@@ -207,7 +211,7 @@ impl Replay {
 
     /// Whether [`sample`](Self::sample) gives a batch.
     pub fn may_sample(&self) -> bool {
-        self.limiter.may_sample()
+        self.limiter.may_sample() && self.selector.ready() >= self.batch
     }
 
     /// Draws a batch, replacing what is in `samples`; none, and `false`, when the trajectories have

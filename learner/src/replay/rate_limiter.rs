@@ -3,10 +3,9 @@
 /// Lets insertions and draws run ahead of each other only within a band.
 ///
 /// `due = floor(samples_per_insert · inserted) - forfeited - sampled` is what training still owes
-/// the trajectories. A batch may be drawn while `due >= batch` (and a first batch of trajectories
-/// is there); trajectories are welcome while `due` is below the upper edge: four batches' worth of
-/// new trajectories, or all that the replay holds if that is less. The upper edge is never below a
-/// batch, so one of the two is always allowed.
+/// the trajectories. A batch may be drawn while `due >= batch`; trajectories are welcome while `due`
+/// is below the upper edge: four batches' worth of new trajectories, or all that the replay holds if
+/// that is less. The upper edge is never below a batch, so one of the two is always allowed.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     samples_per_insert: f64,
@@ -46,7 +45,7 @@ impl RateLimiter {
 
     /// Whether a batch may be drawn.
     pub fn may_sample(&self) -> bool {
-        self.inserted >= self.batch && self.due() >= self.batch
+        self.due() >= self.batch
     }
 
     /// Draws that are owed.

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tributary_common::random::Purpose;
 
@@ -131,6 +131,10 @@ fn never_stuck_and_never_over_its_rate() {
             } else if replay.may_sample() {
                 assert!(replay.sample(&mut random, &mut samples), "{said}");
                 assert_eq!(samples.len(), batch, "{said}");
+                if selector == SelectorKind::Fifo {
+                    let distinct: HashSet<_> = samples.ordinals.iter().collect();
+                    assert_eq!(distinct.len(), batch, "twice in a batch: {said}");
+                }
             }
             let Counters { inserted, evicted, sampled, forfeited, .. } = replay.counters();
             assert_eq!(inserted - evicted, replay.resident() as u64, "{said}");

@@ -20,8 +20,12 @@ impl Selector for Uniform {
         0
     }
 
+    fn ready(&self) -> usize {
+        (self.next - self.oldest) as usize
+    }
+
     fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<u64>) {
-        let residents = (self.next - self.oldest) as usize;
+        let residents = self.ready();
         picked.extend((0..count).map(|_| self.oldest + stream.below(residents) as u64));
     }
 }
