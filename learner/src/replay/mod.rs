@@ -129,8 +129,8 @@ struct Resident {
     policy: PolicyVersion,
 }
 
-/// The trajectories that training picks from. Memory is bounded by
-/// `capacity · (32 + 4 · actions)` bytes and the selector's 16 for each.
+/// The trajectories that training picks from. Memory is bounded by about
+/// `capacity · (64 + 4 · actions)` bytes.
 pub struct Replay {
     capacity: usize,
     batch: usize,
