@@ -21,6 +21,8 @@ pub enum Purpose {
     Walk = 4,
     /// Objects drawn for a user (`tributary sample`).
     Sample = 5,
+    /// The hidden modes of a reward, and strings to test a policy on.
+    Modes = 6,
 }
 
 /// One stream of random numbers.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::environment::{self, Environment, Hypergrid, Sequence};
-use crate::reward::{self, Delayed, HypergridReward, Landscape, Reward, Table};
+use crate::reward::{self, BitSequence, Delayed, HypergridReward, Landscape, Reward, Table};
 use crate::run_file::{Problem, RunFile, RunFileError, Section, Toml};
 
 /// Makes an environment from its section of the run file.
@@ -105,6 +105,10 @@ impl Registry {
             })
             .with_environment(Sequence::KIND, |section| {
                 Ok(Arc::new(Sequence::from_section(section)?))
+            })
+            .with_reward(BitSequence::KIND, |section, context| {
+                let environment = context.environment.as_ref();
+                Ok(Arc::new(BitSequence::from_section(section, environment)?))
             })
             .with_reward(Table::KIND, |section, context| {
                 let environment = context.environment.as_ref();

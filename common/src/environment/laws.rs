@@ -25,7 +25,8 @@ pub struct BrokenLaw {
 ///   state has no backward edge;
 /// - the network's inputs are in range and differ between states;
 /// - a finished state, its object and its object's text name each other;
-/// - an enumeration gives each state its own index, which every action increases.
+/// - an enumeration gives each state its own index, which every action increases; if it is short,
+///   [`check_backward_paths`] holds.
 ///
 /// # Errors
 /// The first law found broken.
@@ -42,8 +43,26 @@ pub fn check_laws(environment: &dyn Environment, walks: u64, seed: u64) -> Resul
             laws.backward_walk(&mut state, stream)?;
         }
     }
-    Ok(())
+    let is_short = |list: &&dyn Enumeration| list.states() <= MOST_SUMMED;
+    environment.enumeration().filter(is_short).map_or(Ok(()), |list| laws.check_paths(list, seed))
 }
+
+/// Checks that over all paths of edges from each state back to the initial one the products of P_B
+/// add up to 1, for a random P_B; by one pass over the list of all states, if there is one.
+///
+/// A trajectory's P_B is looked up by the inverses of its actions. A P_B over distinct parents, or
+/// one where two actions share an inverse, breaks this law: training would then lead to R(x) times
+/// the sum, not to R(x).
+///
+/// # Errors
+/// The first state where they do not.
+pub fn check_backward_paths(environment: &dyn Environment, seed: u64) -> Result<(), BrokenLaw> {
+    let laws = Laws::new(environment);
+    environment.enumeration().map_or(Ok(()), |list| laws.check_paths(list, seed))
+}
+
+/// States of the longest list over which [`check_laws`] sums all paths.
+const MOST_SUMMED: u64 = 10_000;
 
 type Checked = Result<(), BrokenLaw>;
 
@@ -235,6 +254,42 @@ impl<'a> Laws<'a> {
             }
         }
         Ok(())
+    }
+
+    fn check_paths(&self, list: &dyn Enumeration, seed: u64) -> Checked {
+        let mut sums = vec![0.0; list.states() as usize];
+        let mut state = self.initial.clone();
+        sums[list.index(&state) as usize] = 1.0;
+        for index in 0..sums.len() {
+            list.state(index as u64, &mut state);
+            let sum: f64 = sums[index];
+            if (sum - 1.0).abs() > 1e-9 {
+                let what = format!("the P_B of all paths back add up to {sum}, not to 1");
+                return broken(&state, what);
+            }
+            for action in self.legal(&state) {
+                let next = self.stepped(&state, action);
+                let place = list.index(&next);
+                let backward = self.environment.inverse(&state, action);
+                let Some(sum_of_next) = sums.get_mut(place as usize) else {
+                    return broken(&next, format!("index {place} of {} states", list.states()));
+                };
+                let stream = &mut Stream::new(seed, Purpose::Walk, 2, place);
+                *sum_of_next += sum * self.random_backward(&next, backward, stream);
+            }
+        }
+        Ok(())
+    }
+
+    /// P_B of one backward action in a state, where the probabilities are drawn from a stream.
+    fn random_backward(&self, state: &[u32], backward: u32, stream: &mut Stream) -> f64 {
+        let (mut total, mut chosen) = (0.0, 0.0);
+        for legal in self.backward(state) {
+            let weight = 0.5 + stream.uniform();
+            total += weight;
+            chosen += if legal == backward { weight } else { 0.0 };
+        }
+        chosen / total
     }
 }
 

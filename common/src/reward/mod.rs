@@ -4,10 +4,12 @@
 //! log R by a pure [`transform`](Reward::transform), which the learner applies when it trains: a
 //! changed exponent never voids what was paid for.
 
+pub mod bit_sequence;
 pub mod delay;
 pub mod hypergrid;
 pub mod table;
 
+pub use bit_sequence::BitSequence;
 pub use delay::Delayed;
 pub use hypergrid::{HypergridReward, Landscape};
 pub use table::Table;

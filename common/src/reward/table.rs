@@ -181,7 +181,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::environment::{Sequence, sequence::Length};
+    use crate::environment::Sequence;
+    use crate::environment::sequence::{Construction, Length};
+    use crate::exact::Target;
 
     fn table(keys: &str) -> Result<Table, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -235,5 +237,21 @@ mod tests {
             let message = table(keys).err().unwrap();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn a_table_of_words_gives_strings_of_blocks_their_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = "Br Br\t1\nBr C1CC1\t2\nC1CC1 Br\t4\n[\"C1CC1\", \"C1CC1\"]\t8\n";
+        fs::write(folder.path().join("t.tsv"), format!("blocks\tvalue\n{rows}")).unwrap();
+        let blocks = ["Br", "C1CC1"].map(str::to_owned).into();
+        let strings = Sequence::over_vocabulary(blocks, Length::Length(2)).unwrap();
+        let strings = strings.built_by(Construction::PrependAppend).unwrap();
+        let section = Section::from_toml("reward", "kind = 'table'\nfile = 't.tsv'").unwrap();
+        let reward = Table::from_section(&section, &strings, folder.path()).unwrap();
+        let target = Target::new(&strings, &reward, 7, &mut || true).unwrap();
+        let expected = [1.0, 2.0, 4.0, 8.0f64].map(f64::ln);
+        assert_eq!(target.log_rewards(), expected);
+        assert!((target.log_z() - 15f64.ln()).abs() < 1e-12);
     }
 }
