@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tributary_common::environment::laws::check_laws;
 use tributary_common::exact::Target;
@@ -35,4 +35,15 @@ fn hypergrid() {
     let (run_file, task) = example("hypergrid.toml");
     assert!(data_files(&run_file).is_empty());
     assert!((target(&task).log_z() - 5.100452).abs() < 1e-6);
+}
+
+#[test]
+fn the_bit_sequences_of_the_documentation() {
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/environments/sequence.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let text = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (_, task) = Registry::builtin().read(text, &[], Path::new(".")).unwrap();
+    assert_eq!((task.environment.forward_actions(), task.environment.max_steps()), (3_840, 15));
+    check_laws(task.environment.as_ref(), 2, 1).unwrap();
+    assert_eq!(task.reward.identity().kind, "bit_sequence");
 }
