@@ -1,0 +1,196 @@
+//! The live figures of a run: written by ingest, trainer and evaluation, read by status, metrics
+//! and records.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tributary_common::ids::PolicyVersion;
+
+use crate::locks::lock;
+
+/// Updates over which log Z is averaged for the report.
+const LOG_Z_WINDOW: usize = 1_000;
+
+/// What the learner is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Trajectories are taken and trained on.
+    #[default]
+    Running,
+    /// Intake is over; training, evaluation and checkpoint are being finished.
+    Stopping,
+}
+
+/// The exact distance between a policy's distribution and the target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExactFigures {
+    /// The weights compared.
+    pub policy: PolicyVersion,
+    /// Trajectories accepted when they were taken.
+    pub generated: u64,
+    /// Learned log Z at that step.
+    pub log_z: f64,
+    /// Half the L1 distance.
+    pub total_variation: f64,
+    /// In nats.
+    pub jensen_shannon: f64,
+    /// KL(target || policy), nats.
+    pub kl_target_policy: f64,
+    /// KL(policy || target), nats.
+    pub kl_policy_target: f64,
+    /// Exact log Z of the target.
+    pub log_z_target: f64,
+    /// Of log p and log R over the objects with R > 0.
+    pub pearson: f64,
+    /// Likewise, of their ranks.
+    pub spearman: f64,
+    /// Seconds that the comparison took.
+    pub seconds: f64,
+}
+
+/// Everything that is counted or measured, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// What the learner is doing.
+    pub state: RunState,
+    /// Trajectories accepted.
+    pub generated: u64,
+    /// Distinct objects among them.
+    pub paid: u64,
+    /// Optimizer steps.
+    pub updates: u64,
+    /// Trajectories trained on, each as often as it was used.
+    pub samples: u64,
+    /// Batches without a step, because of an error or a number that was not finite.
+    pub skipped_batches: u64,
+    /// Loss of the last update.
+    pub loss: Option<f64>,
+    /// log Z after the last update.
+    pub log_z: Option<f64>,
+    /// Updates between the weights that drew a trajectory and the step that trained on it: sum over
+    /// the samples, and the largest.
+    pub lag_sum: u64,
+    /// The largest.
+    pub lag_max: u64,
+    /// The newest published weights.
+    pub policy: Option<PolicyVersion>,
+    /// Seconds waited, for each edge "who.for_what".
+    pub waited_seconds: BTreeMap<&'static str, f64>,
+    /// The last exact comparison.
+    pub exact: Option<ExactFigures>,
+    started: Option<Instant>,
+    stopped: Option<Instant>,
+    recent_log_z: VecDeque<f64>,
+}
+
+impl Figures {
+    /// Time of training: from the first accepted trajectory to now, or to the last update once
+    /// training is over.
+    pub fn training_time(&self) -> Duration {
+        let end = self.stopped.unwrap_or_else(Instant::now);
+        self.started.map_or(Duration::ZERO, |start| end.saturating_duration_since(start))
+    }
+
+    /// Counts accepted trajectories; the first starts the clock.
+    pub fn accept(&mut self, generated: u64, paid: u64) {
+        if self.started.is_none() && generated > 0 {
+            self.started = Some(Instant::now());
+        }
+        self.generated = generated;
+        self.paid = paid;
+    }
+
+    /// Counts an update on trajectories with these lags.
+    pub fn update(&mut self, loss: f64, log_z: f64, lags: impl Iterator<Item = u64>) {
+        self.updates += 1;
+        self.loss = Some(loss);
+        self.log_z = Some(log_z);
+        if self.recent_log_z.len() == LOG_Z_WINDOW {
+            self.recent_log_z.pop_front();
+        }
+        self.recent_log_z.push_back(log_z);
+        for lag in lags {
+            self.samples += 1;
+            self.lag_sum += lag;
+            self.lag_max = self.lag_max.max(lag);
+        }
+    }
+
+    /// Training is over: the clock stops.
+    pub fn stop_clock(&mut self) {
+        self.stopped.get_or_insert_with(Instant::now);
+    }
+
+    /// Adds to the seconds waited on an edge.
+    pub fn waited(&mut self, edge: &'static str, time: Duration) {
+        *self.waited_seconds.entry(edge).or_default() += time.as_secs_f64();
+    }
+
+    /// Mean lag in updates over all samples; 0 before the first.
+    pub fn lag_mean(&self) -> f64 {
+        self.lag_sum as f64 / self.samples.max(1) as f64
+    }
+
+    /// log Z averaged over the last 1,000 updates.
+    pub fn log_z_mean(&self) -> Option<f64> {
+        let count = self.recent_log_z.len();
+        (count > 0).then(|| self.recent_log_z.iter().sum::<f64>() / count as f64)
+    }
+
+    /// Accepted trajectories over the time of training.
+    pub fn trajectories_per_second(&self) -> f64 {
+        let seconds = self.training_time().as_secs_f64();
+        if seconds > 0.0 { self.generated as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// The one place where the figures are; shared by all threads.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Figures>);
+
+impl Board {
+    /// Changes the figures, briefly.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Figures) -> T) -> T {
+        change(&mut lock(&self.0))
+    }
+
+    /// A copy of all of them.
+    pub fn figures(&self) -> Figures {
+        lock(&self.0).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn lags_and_log_z_are_averaged_over_what_was_trained() {
+        let mut figures = Figures::default();
+        assert_eq!((figures.lag_mean(), figures.log_z_mean()), (0.0, None));
+        figures.update(1.0, 3.0, [0, 2, 10].into_iter());
+        figures.update(0.5, 5.0, [4].into_iter());
+        assert_eq!((figures.updates, figures.samples, figures.lag_max), (2, 4, 10));
+        assert_eq!((figures.lag_mean(), figures.log_z_mean()), (4.0, Some(4.0)));
+        for _ in 0..LOG_Z_WINDOW {
+            figures.update(0.5, 7.0, [].into_iter());
+        }
+        assert_eq!(figures.log_z_mean(), Some(7.0));
+    }
+
+    #[test]
+    fn the_clock_runs_from_the_first_trajectory_to_the_end_of_training() {
+        let mut figures = Figures::default();
+        figures.accept(0, 0);
+        assert_eq!(figures.training_time(), Duration::ZERO);
+        figures.accept(1, 1);
+        figures.stop_clock();
+        let time = figures.training_time();
+        figures.stop_clock();
+        assert_eq!(figures.training_time(), time);
+    }
+}

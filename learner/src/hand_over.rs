@@ -1,0 +1,120 @@
+//! The hand-over from ingest to the trainer: replay behind one lock, and who waits for whom.
+//!
+//! Ingest inserts while the samples-per-insert band allows, the trainer draws while it allows; each
+//! wakes the other. When intake is closed the trainer still draws the uses that the inserted
+//! trajectories grant; then a draw says that it is over.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tributary_common::random::Stream;
+
+use crate::examine::Sound;
+use crate::locks::lock;
+use crate::replay::{Counters, Replay, Samples};
+
+/// What became of an insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is in replay.
+    Done,
+    /// The trainer must draw first.
+    Full,
+    /// Intake is closed.
+    Closed,
+}
+
+/// Replay, shared by ingest and trainer.
+pub struct HandOver {
+    state: Mutex<State>,
+    data: Condvar,
+    room: Condvar,
+}
+
+struct State {
+    replay: Replay,
+    intake_closed: bool,
+    trainer_done: bool,
+}
+
+impl HandOver {
+    /// Over an empty replay.
+    pub fn new(replay: Replay) -> Self {
+        let state = State { replay, intake_closed: false, trainer_done: false };
+        Self { state: Mutex::new(state), data: Condvar::new(), room: Condvar::new() }
+    }
+
+    /// Inserts now, or says why not.
+    pub fn try_insert(&self, sound: &Sound) -> Insertion {
+        self.insert_into(&mut lock(&self.state), sound)
+    }
+
+    /// Waits until there is room or intake is closed; returns how long that took, too.
+    pub fn insert(&self, sound: &Sound) -> (Insertion, Duration) {
+        let start = Instant::now();
+        let mut state = lock(&self.state);
+        loop {
+            match self.insert_into(&mut state, sound) {
+                Insertion::Full => state = wait(&self.room, state),
+                insertion => return (insertion, start.elapsed()),
+            }
+        }
+    }
+
+    fn insert_into(&self, state: &mut State, sound: &Sound) -> Insertion {
+        if state.intake_closed {
+            return Insertion::Closed;
+        }
+        if !state.trainer_done && !state.replay.may_insert() {
+            return Insertion::Full;
+        }
+        state.replay.insert(&sound.actions, sound.log_reward, sound.policy);
+        if state.replay.may_sample() {
+            self.data.notify_one();
+        }
+        Insertion::Done
+    }
+
+    /// Draws a batch, waiting until the band allows it. Returns how long it waited, or `None` when
+    /// no more will ever be drawn.
+    pub fn draw(&self, stream: &mut Stream, samples: &mut Samples) -> Option<Duration> {
+        let start = Instant::now();
+        let mut state = lock(&self.state);
+        loop {
+            if state.trainer_done {
+                return None;
+            }
+            if state.replay.sample(stream, samples) {
+                self.room.notify_one();
+                return Some(start.elapsed());
+            }
+            if state.intake_closed {
+                return None;
+            }
+            state = wait(&self.data, state);
+        }
+    }
+
+    /// No more trajectories are taken.
+    pub fn close_intake(&self) {
+        lock(&self.state).intake_closed = true;
+        self.data.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Nothing is drawn any more; what still comes is inserted without waiting for draws.
+    pub fn end_training(&self) {
+        lock(&self.state).trainer_done = true;
+        self.data.notify_all();
+        self.room.notify_all();
+    }
+
+    /// What went through replay.
+    pub fn counters(&self) -> Counters {
+        lock(&self.state).replay.counters()
+    }
+}
+
+fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}

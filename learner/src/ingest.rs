@@ -1,0 +1,192 @@
+//! Ingest: what actors send becomes trajectories in replay, or a rejection with its reason.
+//!
+//! It runs on a thread of its own. An accepted trajectory waits at the hand-over until replay has
+//! room for it by the samples-per-insert band; only then it is acked and its credit granted again,
+//! so that a slow trainer reaches the actors as back-pressure and nothing is dropped.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tributary_common::ids::{Epoch, Seq};
+use tributary_common::session::books::RejectionReason;
+use tributary_common::session::learner::Settlement;
+use tributary_common::session::{SessionKey, batch_bytes, record_bytes};
+use tributary_common::trajectory::{TrajectoryBatch, TrajectoryView};
+
+use crate::dead_letters::DeadLetters;
+use crate::examine::{Examiner, Sound, Unsound};
+use crate::figures::Board;
+use crate::hand_over::{HandOver, Insertion};
+use crate::outbox::Rejection;
+use crate::roster::Roster;
+
+/// How long actors may wait for their last acks when the run is complete.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A message of trajectories, received and not decided.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The session that sent it.
+    pub session: SessionKey,
+    /// The epoch in which its records were stamped.
+    pub epoch: Epoch,
+    /// So many of the first records were received before.
+    pub duplicates: usize,
+    /// The records.
+    pub batch: TrajectoryBatch,
+}
+
+/// When intake is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IntakeGoals {
+    /// So many accepted trajectories.
+    pub generated: Option<u64>,
+    /// So many distinct objects among them.
+    pub paid: Option<u64>,
+}
+
+/// What ingest works with.
+pub struct IngestDeps {
+    /// Examines each trajectory.
+    pub examiner: Examiner,
+    /// Who is acked.
+    pub roster: Arc<Roster>,
+    /// Where accepted trajectories go.
+    pub hand_over: Arc<HandOver>,
+    /// Where they are counted.
+    pub board: Arc<Board>,
+    /// Where rejected ones are kept.
+    pub dead_letters: DeadLetters,
+}
+
+/// The ingest thread's state.
+pub struct Ingest {
+    goals: IntakeGoals,
+    deps: IngestDeps,
+    generated: u64,
+    objects: HashSet<u64>,
+}
+
+/// Records decided and not settled yet.
+#[derive(Default)]
+struct Tally {
+    accepted: u64,
+    rejected: Vec<RejectionReason>,
+    rejections: Vec<Rejection>,
+    bytes: u64,
+}
+
+impl Ingest {
+    /// Nothing has come yet.
+    pub fn new(goals: IntakeGoals, deps: IngestDeps) -> Self {
+        Self { goals, deps, generated: 0, objects: HashSet::new() }
+    }
+
+    /// Takes messages until nobody can send any more.
+    pub fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>) {
+        while let Some(arrival) = arrivals.blocking_recv() {
+            self.take(&arrival);
+        }
+        self.flush_dead_letters();
+    }
+
+    fn take(&mut self, arrival: &Arrival) {
+        let outputs = arrival.batch.outputs;
+        let fresh = arrival.batch.iter().skip(arrival.duplicates);
+        let fresh_bytes: u64 = fresh.map(|t| record_bytes(t.actions.len(), outputs)).sum();
+        // The duplicates' share of the message is free with the first settlement.
+        let mut tally =
+            Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
+        for trajectory in arrival.batch.iter().skip(arrival.duplicates) {
+            let decided = match self.deps.examiner.examine(&trajectory) {
+                Ok(sound) => self.insert(&sound, arrival, &mut tally),
+                Err(unsound) => Err(unsound),
+            };
+            tally.bytes += record_bytes(trajectory.actions.len(), outputs);
+            match decided {
+                Ok(()) => tally.accepted += 1,
+                Err(unsound) => self.reject(arrival, &trajectory, unsound, &mut tally),
+            }
+        }
+        self.settle(arrival, &mut tally);
+        self.flush_dead_letters();
+    }
+
+    /// Waits until replay takes the trajectory; meanwhile what was decided before is acked.
+    fn insert(
+        &mut self,
+        sound: &Sound,
+        arrival: &Arrival,
+        tally: &mut Tally,
+    ) -> Result<(), Unsound> {
+        let hand_over = Arc::clone(&self.deps.hand_over);
+        let mut insertion = hand_over.try_insert(sound);
+        if insertion == Insertion::Full {
+            self.settle(arrival, tally);
+            let (waited_insertion, waited) = hand_over.insert(sound);
+            self.deps.board.update(|figures| figures.waited("ingest.replay", waited));
+            insertion = waited_insertion;
+        }
+        if insertion != Insertion::Done {
+            let detail = "the run has all the trajectories that it asked for".to_owned();
+            return Err(Unsound { reason: RejectionReason::RunComplete, detail, step: None });
+        }
+        self.generated += 1;
+        self.objects.insert(sound.object);
+        if self.is_complete() {
+            hand_over.close_intake();
+            self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        let reached = |goal: Option<u64>, count| goal.is_some_and(|goal| count >= goal);
+        reached(self.goals.generated, self.generated)
+            || reached(self.goals.paid, self.objects.len() as u64)
+    }
+
+    fn reject(
+        &mut self,
+        arrival: &Arrival,
+        trajectory: &TrajectoryView<'_>,
+        unsound: Unsound,
+        tally: &mut Tally,
+    ) {
+        let Unsound { reason, detail, step } = unsound;
+        let Seq(seq) = trajectory.seq;
+        let rejection = Rejection { epoch: arrival.epoch, seq: Seq(seq), reason, detail, step };
+        if reason != RejectionReason::RunComplete {
+            let actor = arrival.session.actor;
+            tracing::debug!(%actor, seq, %reason, detail = rejection.detail, "trajectory rejected");
+            if let Err(error) = self.deps.dead_letters.add(actor, &rejection, trajectory) {
+                tracing::warn!(%error, "a rejected trajectory could not be written");
+            }
+        }
+        tally.rejected.push(reason);
+        tally.rejections.push(rejection);
+    }
+
+    /// Acks what was decided, frees its bytes and counts it.
+    fn settle(&mut self, arrival: &Arrival, tally: &mut Tally) {
+        let Tally { accepted, rejected, rejections, bytes } = std::mem::take(tally);
+        if accepted == 0 && rejected.is_empty() && bytes == 0 {
+            return;
+        }
+        let (generated, paid) = (self.generated, self.objects.len() as u64);
+        self.deps.board.update(|figures| figures.accept(generated, paid));
+        let settlement =
+            Settlement { epoch: arrival.epoch, accepted, rejected: &rejected, bytes };
+        if let Err(error) = self.deps.roster.settle(arrival.session, &settlement, &rejections) {
+            tracing::error!(actor = %arrival.session.actor, %error, "records could not be settled");
+        }
+    }
+
+    fn flush_dead_letters(&mut self) {
+        if let Err(error) = self.deps.dead_letters.flush() {
+            tracing::warn!(%error, "rejected trajectories could not be written");
+        }
+    }
+}

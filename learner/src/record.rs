@@ -1,0 +1,282 @@
+//! The run's records on disk: `metrics.jsonl`, a line for each second and each comparison, and
+//! `summary.json` at the end. Both carry `schema = 1`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::figures::RunState;
+use crate::view::View;
+
+/// Over this time the rate of trajectories is averaged.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// Figures of one moment, as written to `metrics.jsonl` and streamed to watchers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Counts from 1.
+    pub number: u64,
+    /// Updates done.
+    pub step: u64,
+    /// Since the learner's start.
+    pub seconds: f64,
+    /// Seconds since 1970.
+    pub time: f64,
+    /// Name to value.
+    pub values: BTreeMap<String, f64>,
+}
+
+impl Record {
+    /// One line of JSON, flat.
+    pub fn to_json(&self) -> Value {
+        let mut line = Map::new();
+        line.insert("schema".into(), 1.into());
+        line.insert("number".into(), self.number.into());
+        line.insert("step".into(), self.step.into());
+        line.insert("seconds".into(), self.seconds.into());
+        line.insert("time".into(), self.time.into());
+        for (name, value) in &self.values {
+            line.insert(name.clone(), (*value).into());
+        }
+        Value::Object(line)
+    }
+}
+
+/// Makes the records of a run, in order.
+#[derive(Debug)]
+pub struct Recorder {
+    file: BufWriter<File>,
+    started: Instant,
+    number: u64,
+    recent: VecDeque<(Instant, u64)>,
+}
+
+impl Recorder {
+    /// Into a new file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn create(path: &Path, started: Instant) -> io::Result<Self> {
+        let file = BufWriter::new(File::create(path)?);
+        Ok(Self { file, started, number: 0, recent: VecDeque::new() })
+    }
+
+    /// Writes the figures of this moment.
+    ///
+    /// # Errors
+    /// The file system's; the record was made nevertheless and its number is used up.
+    pub fn write(&mut self, view: &View) -> (Record, io::Result<()>) {
+        self.number += 1;
+        let mut values = values(view);
+        values.insert("trajectories_per_second".into(), self.rate(view.figures.generated));
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let record = Record { number: self.number, step: view.figures.updates, seconds, time, values };
+        let written = writeln!(self.file, "{}", record.to_json()).and_then(|()| self.file.flush());
+        (record, written)
+    }
+
+    /// Accepted trajectories per second, over the last seconds.
+    fn rate(&mut self, generated: u64) -> f64 {
+        let now = Instant::now();
+        self.recent.push_back((now, generated));
+        while self.recent.len() > 2
+            && self.recent.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= RATE_WINDOW)
+        {
+            self.recent.pop_front();
+        }
+        let (start, before) = self.recent.front().copied().unwrap_or((now, generated));
+        let seconds = now.duration_since(start).as_secs_f64();
+        if seconds > 0.0 { (generated - before) as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// The figures by their names in `metrics.jsonl`.
+fn values(view: &View) -> BTreeMap<String, f64> {
+    let figures = &view.figures;
+    let mut values: BTreeMap<String, f64> = [
+        ("generated", figures.generated as f64),
+        ("paid", figures.paid as f64),
+        ("zero_rewards", view.replay.zero_rewards as f64),
+        ("updates", figures.updates as f64),
+        ("samples", figures.samples as f64),
+        ("skipped_batches", figures.skipped_batches as f64),
+        ("resident", view.resident() as f64),
+        ("lag_mean", figures.lag_mean()),
+        ("lag_max", figures.lag_max as f64),
+        ("actors", view.connected() as f64),
+        ("training_seconds", figures.training_time().as_secs_f64()),
+        ("stopping", f64::from(u8::from(figures.state == RunState::Stopping))),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    let mut optional = |name: &str, value: Option<f64>| {
+        if let Some(value) = value {
+            values.insert(name.to_owned(), value);
+        }
+    };
+    optional("loss", figures.loss);
+    optional("log_z", figures.log_z);
+    optional("log_z_mean_1000", figures.log_z_mean());
+    if let Some(exact) = &figures.exact {
+        optional("total_variation", Some(exact.total_variation));
+        optional("jensen_shannon", Some(exact.jensen_shannon));
+        optional("kl_target_policy", Some(exact.kl_target_policy));
+        optional("kl_policy_target", Some(exact.kl_policy_target));
+        optional("pearson", Some(exact.pearson));
+        optional("spearman", Some(exact.spearman));
+        optional("log_z_target", Some(exact.log_z_target));
+        optional("exact_step", Some(exact.policy.step as f64));
+    }
+    for (edge, seconds) in view.waited_seconds() {
+        values.insert(format!("waited_seconds.{edge}"), seconds);
+    }
+    values
+}
+
+/// What `summary.json` says of a run that is over.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// Of this file's form.
+    pub schema: u32,
+    /// The run's name.
+    pub name: String,
+    /// The run's id.
+    pub run_id: String,
+    /// The environment's kind and canonical configuration.
+    pub environment: String,
+    /// Whether somebody stopped it before its goal.
+    pub interrupted: bool,
+    /// Accepted.
+    pub trajectories: u64,
+    /// Updates.
+    pub steps: u64,
+    /// Of training: from the first accepted trajectory to the last update.
+    pub seconds: f64,
+    /// `trajectories` over `seconds`.
+    pub trajectories_per_second: f64,
+    /// From the last exact comparison, of the averaged weights; absent without one.
+    pub total_variation: Option<f64>,
+    /// Likewise, in nats.
+    pub jensen_shannon: Option<f64>,
+    /// KL(target || policy), nats.
+    pub kl_target_policy: Option<f64>,
+    /// KL(policy || target), nats.
+    pub kl_policy_target: Option<f64>,
+    /// Of log p and log R.
+    pub pearson: Option<f64>,
+    /// Of their ranks.
+    pub spearman: Option<f64>,
+    /// After the last update.
+    pub log_z: Option<f64>,
+    /// Averaged over the last 1,000 updates.
+    pub log_z_mean_1000: Option<f64>,
+    /// The target's, exact.
+    pub log_z_target: Option<f64>,
+    /// Loss of the last update.
+    pub loss: Option<f64>,
+    /// Actors that ever took part.
+    pub actors: usize,
+    /// By reason; surplus after the goal is `run_complete`.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Updates between a trajectory's weights and the steps that trained on it.
+    pub lag_mean: f64,
+    /// The largest.
+    pub lag_max: u64,
+    /// The four counters: generated, paid, updates, samples.
+    pub counters: BTreeMap<&'static str, u64>,
+    /// Where all records went.
+    pub books: BTreeMap<&'static str, u64>,
+    /// Batches without a step.
+    pub skipped_batches: u64,
+    /// Accepted trajectories with R = 0.
+    pub zero_rewards: u64,
+    /// Seconds waited, for each edge "who.for_what".
+    pub waited_seconds: BTreeMap<String, f64>,
+}
+
+/// What a summary needs besides the figures.
+#[derive(Clone, Debug)]
+pub struct RunNames {
+    /// `[run] name`.
+    pub name: String,
+    /// The run's id.
+    pub run_id: String,
+    /// The environment's kind and canonical configuration.
+    pub environment: String,
+}
+
+impl Summary {
+    /// Of a run as it stands.
+    pub fn new(
+        names: &RunNames,
+        interrupted: bool,
+        view: &View,
+    ) -> Self {
+        let figures = &view.figures;
+        let exact = figures.exact.as_ref();
+        Self {
+            schema: 1,
+            name: names.name.clone(),
+            run_id: names.run_id.clone(),
+            environment: names.environment.clone(),
+            interrupted,
+            trajectories: figures.generated,
+            steps: figures.updates,
+            seconds: figures.training_time().as_secs_f64(),
+            trajectories_per_second: figures.trajectories_per_second(),
+            total_variation: exact.map(|exact| exact.total_variation),
+            jensen_shannon: exact.map(|exact| exact.jensen_shannon),
+            kl_target_policy: exact.map(|exact| exact.kl_target_policy),
+            kl_policy_target: exact.map(|exact| exact.kl_policy_target),
+            pearson: exact.map(|exact| exact.pearson),
+            spearman: exact.map(|exact| exact.spearman),
+            log_z: figures.log_z,
+            log_z_mean_1000: figures.log_z_mean(),
+            log_z_target: exact.map(|exact| exact.log_z_target),
+            loss: figures.loss,
+            actors: view.actors.len(),
+            rejected: view.rejected(),
+            lag_mean: figures.lag_mean(),
+            lag_max: figures.lag_max,
+            counters: counters(view),
+            books: balance(view),
+            skipped_batches: figures.skipped_batches,
+            zero_rewards: view.replay.zero_rewards,
+            waited_seconds: view.waited_seconds(),
+        }
+    }
+}
+
+fn counters(view: &View) -> BTreeMap<&'static str, u64> {
+    BTreeMap::from([
+        ("generated", view.figures.generated),
+        ("paid", view.figures.paid),
+        ("updates", view.figures.updates),
+        ("samples", view.figures.samples),
+    ])
+}
+
+/// received = accepted + duplicate + rejected + pending, and
+/// accepted = resident + evicted + merged + lost in restart + waiting.
+fn balance(view: &View) -> BTreeMap<&'static str, u64> {
+    let View { books, replay, .. } = view;
+    BTreeMap::from([
+        ("received", books.received),
+        ("accepted", books.accepted),
+        ("duplicate", books.duplicate),
+        ("rejected", books.rejected_total()),
+        ("pending", books.pending()),
+        ("resident", view.resident()),
+        ("evicted", replay.evicted),
+        ("merged", 0),
+        ("lost_in_restart", books.lost_in_restart),
+        ("waiting", view.waiting()),
+    ])
+}

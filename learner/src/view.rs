@@ -1,0 +1,78 @@
+//! Everything that can be seen of a run at one moment: for status, records, metrics and summary.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tributary_common::session::books::Books;
+
+use crate::figures::{Board, Figures};
+use crate::hand_over::HandOver;
+use crate::replay::Counters;
+use crate::roster::{ActorRow, Roster};
+
+/// A run at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// What was counted and measured.
+    pub figures: Figures,
+    /// What went through replay.
+    pub replay: Counters,
+    /// Where all records went.
+    pub books: Books,
+    /// Who took part.
+    pub actors: Vec<ActorRow>,
+}
+
+/// Looks at a run.
+#[derive(Clone)]
+pub struct Observer {
+    /// The figures.
+    pub board: Arc<Board>,
+    /// The actors.
+    pub roster: Arc<Roster>,
+    /// Replay.
+    pub hand_over: Arc<HandOver>,
+}
+
+impl Observer {
+    /// The run now.
+    pub fn look(&self) -> View {
+        // Books first: what they count as accepted is in replay by then.
+        let (books, actors) = (self.roster.books(), self.roster.rows());
+        View { books, actors, figures: self.board.figures(), replay: self.hand_over.counters() }
+    }
+}
+
+impl View {
+    /// Actors whose stream is up.
+    pub fn connected(&self) -> usize {
+        self.actors.iter().filter(|actor| actor.is_connected()).count()
+    }
+
+    /// Trajectories in replay.
+    pub fn resident(&self) -> u64 {
+        self.replay.inserted - self.replay.evicted
+    }
+
+    /// Accepted, on their way into replay.
+    pub fn waiting(&self) -> u64 {
+        self.books.accepted.saturating_sub(self.replay.inserted + self.books.lost_in_restart)
+    }
+
+    /// Rejected records by the name of their reason.
+    pub fn rejected(&self) -> BTreeMap<&'static str, u64> {
+        self.books.rejected.iter().map(|(reason, count)| (reason.name(), *count)).collect()
+    }
+
+    /// Seconds waited on each edge: the learner's own, and those that actors report, summed as
+    /// "actors.for_what".
+    pub fn waited_seconds(&self) -> BTreeMap<String, f64> {
+        let own = self.figures.waited_seconds.iter();
+        let mut waited: BTreeMap<String, f64> =
+            own.map(|(edge, seconds)| ((*edge).to_owned(), *seconds)).collect();
+        for (edge, seconds) in self.actors.iter().flat_map(|actor| &actor.report.waited_seconds) {
+            *waited.entry(format!("actors.{edge}")).or_default() += seconds;
+        }
+        waited
+    }
+}
