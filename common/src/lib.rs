@@ -2,6 +2,7 @@
 //! them, the trajectories and sessions between actors and learner, and the exact distribution that
 //! a policy learned. No network I/O, no threads, no libtorch.
 
+pub mod checkpoint;
 pub mod environment;
 pub mod exact;
 pub mod ids;

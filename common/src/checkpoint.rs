@@ -1,0 +1,264 @@
+//! Reading the checkpoints of a run: `checkpoints/<incarnation>-<step>/` in its directory.
+//!
+//! A checkpoint is a folder of files with a manifest that names each, its size and its hash. The
+//! learner writes it beside and renames it when it is whole; nothing is used before its hash was
+//! checked, and a damaged checkpoint gives way to the next older one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{PolicyVersion, RunId};
+use crate::network::weights::InvalidWeights;
+use crate::network::{Network, Weights};
+use crate::run_file;
+
+/// The folder of checkpoints in a run directory.
+pub const FOLDER: &str = "checkpoints";
+/// The manifest in a checkpoint, written last.
+pub const MANIFEST: &str = "manifest.json";
+/// Weights as trained.
+pub const RAW: &str = "raw.safetensors";
+/// Their moving average.
+pub const EMA: &str = "ema.safetensors";
+
+/// What a checkpoint consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of the manifest's form: 1.
+    pub schema: u32,
+    /// The run that it belongs to.
+    pub run_id: RunId,
+    /// The step at which it was taken.
+    pub version: PolicyVersion,
+    /// Every other file of the folder by its name.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its size.
+    pub bytes: u64,
+    /// Its hash, hexadecimal.
+    pub blake3: String,
+}
+
+impl FileEntry {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() }
+    }
+}
+
+/// A checkpoint whose files were read and are what its manifest says.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// The contents of its files by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Newer ones that are damaged.
+    pub damaged: Vec<CheckpointError>,
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// There is none.
+    #[error(
+        "{} holds no checkpoint; the learner writes the first after learner.checkpoint_every \
+         and one at the end", .0.display()
+    )]
+    None(PathBuf),
+    /// All are damaged.
+    #[error("none of the checkpoints in {} can be used; the newest: {newest}", folder.display())]
+    AllDamaged {
+        /// The folder of checkpoints.
+        folder: PathBuf,
+        /// What is wrong with the newest.
+        newest: Box<CheckpointError>,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not what the manifest says.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Its weights are not this network's.
+    #[error("{}: {source}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: InvalidWeights,
+    },
+}
+
+/// The folder name of a checkpoint; names sort by age.
+pub fn name(version: PolicyVersion) -> String {
+    format!("{:06}-{:012}", version.incarnation.0, version.step)
+}
+
+/// The folders of checkpoints in a run directory, oldest first.
+///
+/// # Errors
+/// The file system's.
+pub fn list(run_directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(run_directory.join(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let is_ours = |name: &str| name.len() == 19 && name.as_bytes().get(6) == Some(&b'-');
+        if entry.file_name().to_str().is_some_and(is_ours) {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+impl Checkpoint {
+    /// The newest of a run directory that is whole; damaged newer ones are named in `damaged`.
+    ///
+    /// # Errors
+    /// There is none, or all are damaged.
+    pub fn newest(run_directory: &Path) -> Result<Self, CheckpointError> {
+        let folder = run_directory.join(FOLDER);
+        let folders = list(run_directory)
+            .map_err(|source| CheckpointError::Io { path: folder.clone(), source })?;
+        let mut damaged = Vec::new();
+        for path in folders.iter().rev() {
+            match Self::read(path) {
+                Ok(checkpoint) => return Ok(Self { damaged, ..checkpoint }),
+                Err(error) => damaged.push(error),
+            }
+        }
+        match damaged.into_iter().next() {
+            None => Err(CheckpointError::None(folder)),
+            Some(newest) => Err(CheckpointError::AllDamaged { folder, newest: Box::new(newest) }),
+        }
+    }
+
+    /// Reads and checks one.
+    ///
+    /// # Errors
+    /// A file that is missing or not what the manifest says.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let read = |name: &str| {
+            let path = path.join(name);
+            fs::read(&path).map_err(|source| CheckpointError::Io { path, source })
+        };
+        let damaged = |name: &str, reason: String| {
+            Err(CheckpointError::Damaged { path: path.join(name), reason })
+        };
+        let manifest: Manifest = match serde_json::from_slice(&read(MANIFEST)?) {
+            Ok(manifest) => manifest,
+            Err(error) => return damaged(MANIFEST, error.to_string()),
+        };
+        let mut files = BTreeMap::new();
+        for (name, entry) in &manifest.files {
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                return damaged(MANIFEST, format!("\"{name}\" is no file name"));
+            }
+            let bytes = read(name)?;
+            let found = FileEntry::of(&bytes);
+            if found != *entry {
+                let (theirs, ours) = (found.bytes, entry.bytes);
+                let reason = format!("{theirs} bytes, of {ours} with another hash in the manifest");
+                return damaged(name, reason);
+            }
+            files.insert(name.clone(), bytes);
+        }
+        Ok(Self { path: path.to_owned(), manifest, files, damaged: Vec::new() })
+    }
+
+    /// One of the named sets of weights.
+    ///
+    /// # Errors
+    /// Weights of another network.
+    pub fn weights(
+        &self,
+        set: run_file::Weights,
+        network: &Network,
+    ) -> Result<Weights, CheckpointError> {
+        let name = match set {
+            run_file::Weights::Raw => RAW,
+            run_file::Weights::Ema => EMA,
+        };
+        let path = self.path.join(name);
+        let Some(bytes) = self.files.get(name) else {
+            let reason = "the manifest does not name it".to_owned();
+            return Err(CheckpointError::Damaged { path, reason });
+        };
+        Weights::from_bytes(network, bytes)
+            .map_err(|source| CheckpointError::Weights { path, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ids::Incarnation;
+
+    fn write(run: &Path, step: u64, content: &[u8]) -> PathBuf {
+        let version = PolicyVersion { incarnation: Incarnation(1), step };
+        let folder = run.join(FOLDER).join(name(version));
+        fs::create_dir_all(&folder).unwrap();
+        let files = BTreeMap::from([("a".to_owned(), FileEntry::of(content))]);
+        let manifest = Manifest { schema: 1, run_id: RunId([7; 16]), version, files };
+        fs::write(folder.join("a"), content).unwrap();
+        fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_newest_whole_checkpoint_is_used() {
+        let run = tempfile::tempdir().unwrap();
+        let error = Checkpoint::newest(run.path()).unwrap_err();
+        assert!(error.to_string().contains("holds no checkpoint"), "{error}");
+
+        write(run.path(), 9, b"nine");
+        write(run.path(), 100, b"hundred");
+        let newest = write(run.path(), 2_000, b"two thousand");
+        fs::create_dir(run.path().join(FOLDER).join(".tmp-7")).unwrap();
+        assert_eq!(Checkpoint::newest(run.path()).unwrap().manifest.version.step, 2_000);
+
+        fs::write(newest.join("a"), b"two thousanD").unwrap();
+        let older = Checkpoint::newest(run.path()).unwrap();
+        assert_eq!((older.manifest.version.step, older.damaged.len()), (100, 1));
+        assert_eq!(older.files["a"], b"hundred");
+        assert!(older.damaged[0].to_string().contains("is damaged"), "{}", older.damaged[0]);
+    }
+
+    #[test]
+    fn a_manifest_names_no_file_elsewhere() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = write(run.path(), 1, b"x");
+        fs::write(run.path().join("secret"), b"x").unwrap();
+        let mut manifest = Checkpoint::read(&folder).unwrap().manifest;
+        manifest.files.insert("../../secret".to_owned(), FileEntry::of(b"x"));
+        fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let error = Checkpoint::read(&folder).unwrap_err();
+        assert!(error.to_string().contains("no file name"), "{error}");
+    }
+}

@@ -1,0 +1,199 @@
+//! Writing checkpoints: beside the training, whole or not at all, the newest three kept.
+//!
+//! `tributary_common::checkpoint` is the form on disk and reads it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde::Serialize;
+use tributary_common::checkpoint::{self, EMA, FOLDER, FileEntry, MANIFEST, Manifest, RAW};
+use tributary_common::ids::{Incarnation, PolicyVersion, RunId};
+use tributary_common::network::weights::InvalidWeights;
+use tributary_common::network::{Network, Weights};
+use tributary_common::session::sessions::SavedSessions;
+
+use crate::files;
+use crate::training::{Moments, TrainingState};
+
+const KEPT: usize = 3;
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// A checkpoint that was not written; the older ones are untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file system refused.
+    #[error("cannot write the checkpoint {}: {source}", path.display())]
+    Io {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Weights that cannot be written.
+    #[error("cannot write the weights of a checkpoint: {0}")]
+    Weights(#[from] InvalidWeights),
+    /// Moments that cannot be written.
+    #[error("cannot write the optimizer's moments of a checkpoint: {0}")]
+    Moments(#[from] safetensors::SafeTensorError),
+    /// Figures that cannot be written.
+    #[error("cannot write the state of a checkpoint: {0}")]
+    State(#[from] serde_json::Error),
+}
+
+/// Everything that a checkpoint holds.
+pub struct Contents {
+    /// Weights, moments, log Z.
+    pub training: TrainingState,
+    /// Trajectories accepted.
+    pub generated: u64,
+    /// Distinct objects among them.
+    pub paid: u64,
+    /// Trajectories trained on, each as often as it was used.
+    pub samples: u64,
+    /// Marks and books of all actors.
+    pub sessions: SavedSessions,
+}
+
+#[derive(Serialize)]
+struct State<'a> {
+    schema: u32,
+    run_id: RunId,
+    version: PolicyVersion,
+    log_z: f64,
+    log_z_moments: MomentsOfNumber,
+    moments_steps: u64,
+    ema_steps: u64,
+    generated: u64,
+    paid: u64,
+    samples: u64,
+    sessions: &'a SavedSessions,
+}
+
+#[derive(Serialize)]
+struct MomentsOfNumber {
+    steps: u64,
+    mean: f64,
+    square: f64,
+}
+
+/// Writes the checkpoints of one run.
+pub struct CheckpointWriter {
+    run_directory: PathBuf,
+    run_id: RunId,
+    incarnation: Incarnation,
+    network: Network,
+}
+
+impl CheckpointWriter {
+    /// Into a run directory.
+    pub fn new(
+        run_directory: &Path,
+        run_id: RunId,
+        incarnation: Incarnation,
+        network: Network,
+    ) -> Self {
+        Self { run_directory: run_directory.to_owned(), run_id, incarnation, network }
+    }
+
+    /// Writes one and removes the oldest beyond three; returns its folder.
+    ///
+    /// # Errors
+    /// The file system's; what was written is removed and the older checkpoints stay.
+    pub fn write(&self, contents: &Contents) -> Result<PathBuf, WriteError> {
+        let version =
+            PolicyVersion { incarnation: self.incarnation, step: contents.training.step };
+        let files = self.files(version, contents)?;
+        let folder = self.run_directory.join(FOLDER);
+        let path = folder.join(checkpoint::name(version));
+        let temporary = folder.join(format!(".tmp-{}", checkpoint::name(version)));
+        let written = write_folder(&temporary, &files).and_then(|()| {
+            // The same step again (at the end, or after a skipped batch) replaces it.
+            remove_folder(&path)?;
+            fs::rename(&temporary, &path)?;
+            files::sync_directory(&path)
+        });
+        if let Err(source) = written {
+            if let Err(error) = remove_folder(&temporary) {
+                tracing::warn!(%error, folder = %temporary.display(), "left behind");
+            }
+            return Err(WriteError::Io { path, source });
+        }
+        self.remove_oldest();
+        Ok(path)
+    }
+
+    fn files(
+        &self,
+        version: PolicyVersion,
+        contents: &Contents,
+    ) -> Result<BTreeMap<String, Vec<u8>>, WriteError> {
+        let Contents { training, generated, paid, samples, sessions } = contents;
+        let TrainingState { log_z, ema_steps, moments, log_z_moments, .. } = training;
+        let weights = |values: &Vec<f32>| {
+            let (log_z, generated) = (*log_z, *generated);
+            Weights { version, log_z, generated, values: values.clone() }.to_bytes(&self.network)
+        };
+        let Moments { steps, mean, square } = log_z_moments;
+        let state = State {
+            schema: 1,
+            run_id: self.run_id,
+            version,
+            log_z: *log_z,
+            log_z_moments: MomentsOfNumber { steps: *steps, mean: *mean, square: *square },
+            moments_steps: moments.steps,
+            ema_steps: *ema_steps,
+            generated: *generated,
+            paid: *paid,
+            samples: *samples,
+            sessions,
+        };
+        let mut files = BTreeMap::from([
+            (RAW.to_owned(), weights(&training.weights)?),
+            (EMA.to_owned(), weights(&training.ema)?),
+            (OPTIMIZER.to_owned(), moments_bytes(moments)?),
+            (STATE.to_owned(), serde_json::to_vec_pretty(&state)?),
+        ]);
+        let entries = files.iter().map(|(name, bytes)| (name.clone(), FileEntry::of(bytes)));
+        let manifest =
+            Manifest { schema: 1, run_id: self.run_id, version, files: entries.collect() };
+        files.insert(MANIFEST.to_owned(), serde_json::to_vec_pretty(&manifest)?);
+        Ok(files)
+    }
+
+    fn remove_oldest(&self) {
+        let folders = checkpoint::list(&self.run_directory).unwrap_or_default();
+        for old in folders.iter().take(folders.len().saturating_sub(KEPT)) {
+            if let Err(error) = fs::remove_dir_all(old) {
+                tracing::warn!(%error, folder = %old.display(), "old checkpoint not removed");
+            }
+        }
+    }
+}
+
+fn moments_bytes(moments: &Moments<Vec<f32>>) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let (mean, square) = (bytes(&moments.mean), bytes(&moments.square));
+    let mean = TensorView::new(Dtype::F32, vec![moments.mean.len()], &mean)?;
+    let square = TensorView::new(Dtype::F32, vec![moments.square.len()], &square)?;
+    safetensors::serialize([("mean", mean), ("square", square)], None)
+}
+
+fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    remove_folder(folder)?;
+    fs::create_dir_all(folder)?;
+    for (name, bytes) in files {
+        files::write_synced(&folder.join(name), bytes)?;
+    }
+    files::sync_directory(&folder.join(MANIFEST))
+}
+
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
