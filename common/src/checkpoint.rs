@@ -55,7 +55,7 @@ impl FileEntry {
 }
 
 /// A checkpoint whose files were read and are what its manifest says.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Checkpoint {
     /// Where it is.
     pub path: PathBuf,

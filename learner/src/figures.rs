@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use tributary_common::exact::Comparison;
 use tributary_common::ids::PolicyVersion;
 
 use crate::locks::lock;
@@ -14,8 +14,7 @@ use crate::locks::lock;
 const LOG_Z_WINDOW: usize = 1_000;
 
 /// What the learner is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
     /// Trajectories are taken and trained on.
     #[default]
@@ -24,8 +23,8 @@ pub enum RunState {
     Stopping,
 }
 
-/// The exact distance between a policy's distribution and the target.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An exact comparison and what was compared.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExactFigures {
     /// The weights compared.
     pub policy: PolicyVersion,
@@ -33,22 +32,10 @@ pub struct ExactFigures {
     pub generated: u64,
     /// Learned log Z at that step.
     pub log_z: f64,
-    /// Half the L1 distance.
-    pub total_variation: f64,
-    /// In nats.
-    pub jensen_shannon: f64,
-    /// KL(target || policy), nats.
-    pub kl_target_policy: f64,
-    /// KL(policy || target), nats.
-    pub kl_policy_target: f64,
-    /// Exact log Z of the target.
-    pub log_z_target: f64,
-    /// Of log p and log R over the objects with R > 0.
-    pub pearson: f64,
-    /// Likewise, of their ranks.
-    pub spearman: f64,
     /// Seconds that the comparison took.
     pub seconds: f64,
+    /// The distance from the target.
+    pub comparison: Comparison,
 }
 
 /// Everything that is counted or measured, at one moment.
@@ -75,6 +62,8 @@ pub struct Figures {
     pub lag_sum: u64,
     /// The largest.
     pub lag_max: u64,
+    /// Accepted trajectories per second, over the last seconds.
+    pub recent_rate: f64,
     /// The newest published weights.
     pub policy: Option<PolicyVersion>,
     /// Seconds waited, for each edge "who.for_what".

@@ -1,25 +1,31 @@
 //! Tributary's learner: takes trajectories from many actors, trains on them, and sends weights back.
 //!
-//! The path of a trajectory: `service` (the wire) -> `ingest` (examined, counted) -> `hand_over`
-//! (`replay`) -> `steps` (the trainer's thread) -> `training`. Weights walk `steps` -> `publish` ->
-//! `service`. `app` makes all of it and ends it in order.
+//! The path of a trajectory: [`service`] (the wire) -> [`ingest`] ([`examine`]d and counted) ->
+//! [`hand_over`] ([`replay`]) -> [`steps`] (the trainer's thread) -> [`training`]. Weights walk
+//! `steps` -> [`publish`] -> `service`. [`app`] makes all of it and ends it in order.
 
-mod dead_letters;
-mod examine;
-mod figures;
+pub mod checkpoint;
+pub mod dead_letters;
+mod entropy;
+pub mod evaluate;
+pub mod examine;
+pub mod figures;
 mod files;
-mod hand_over;
-mod http;
-mod ingest;
+pub mod hand_over;
+pub mod http;
+pub mod ingest;
 mod locks;
-mod metrics;
+pub mod metrics;
 pub mod objective;
-mod outbox;
-mod publish;
-mod record;
+pub mod outbox;
+mod panics;
+pub mod publish;
+pub mod record;
 pub mod replay;
-mod roster;
-mod run_directory;
-mod skipped;
+pub mod roster;
+pub mod run_directory;
+pub mod service;
+pub mod skipped;
+pub mod steps;
 pub mod training;
-mod view;
+pub mod view;

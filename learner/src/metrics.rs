@@ -8,8 +8,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tributary_common::exact::Comparison;
 
-use crate::figures::ExactFigures;
 use crate::view::{Observer, View};
 
 enum Read {
@@ -146,8 +146,8 @@ const KNOWN_EDGES: [&str; 6] = [
     "actors.queue",
 ];
 
-fn exact(view: &View, value: fn(&ExactFigures) -> f64) -> Option<f64> {
-    view.figures.exact.as_ref().map(value)
+fn exact(view: &View, value: fn(&Comparison) -> f64) -> Option<f64> {
+    view.figures.exact.as_ref().map(|exact| value(&exact.comparison))
 }
 
 /// Looks at the run when it is scraped.

@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 use tributary_common::ids::{Epoch, Seq};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::{Acked, Credit};
+use tributary_proto::limits;
 
 use crate::locks::lock;
 
 /// Rejections kept for a session until they are sent; further ones are only counted.
-const MOST_REJECTIONS: usize = 1_000;
+const MOST_REJECTIONS: usize = limits::REPORT_ENTRIES;
 
 /// A rejected record, as its actor is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
+use tonic::codegen::Bytes;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::network::{Network, Weights};
 use tributary_common::run_file::Weights as WeightSet;
@@ -30,7 +31,7 @@ struct Set {
 #[derive(Debug)]
 pub struct Encoded {
     /// Safetensors.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Hash of the bytes.
     pub blake3: [u8; 32],
 }
@@ -61,7 +62,7 @@ impl Published {
         let encode = || {
             let bytes = set.weights.to_bytes(network).map_err(|error| error.to_string())?;
             let blake3 = *blake3::hash(&bytes).as_bytes();
-            Ok(Arc::new(Encoded { bytes, blake3 }))
+            Ok(Arc::new(Encoded { bytes: bytes.into(), blake3 }))
         };
         set.encoded.get_or_init(encode).clone()
     }

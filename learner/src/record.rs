@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tributary_common::exact::Comparison;
 
 use crate::figures::RunState;
 use crate::view::View;
@@ -125,14 +126,18 @@ fn values(view: &View) -> BTreeMap<String, f64> {
     optional("log_z", figures.log_z);
     optional("log_z_mean_1000", figures.log_z_mean());
     if let Some(exact) = &figures.exact {
-        optional("total_variation", Some(exact.total_variation));
-        optional("jensen_shannon", Some(exact.jensen_shannon));
-        optional("kl_target_policy", Some(exact.kl_target_policy));
-        optional("kl_policy_target", Some(exact.kl_policy_target));
-        optional("pearson", Some(exact.pearson));
-        optional("spearman", Some(exact.spearman));
-        optional("log_z_target", Some(exact.log_z_target));
+        let Comparison { total_variation, l1, jensen_shannon, log_z_target, .. } = exact.comparison;
         optional("exact_step", Some(exact.policy.step as f64));
+        optional("exact_generated", Some(exact.generated as f64));
+        optional("exact_seconds", Some(exact.seconds));
+        optional("total_variation", Some(total_variation));
+        optional("l1", Some(l1));
+        optional("jensen_shannon", Some(jensen_shannon));
+        optional("log_z_target", Some(log_z_target));
+        optional("kl_target_policy", exact.comparison.kl_target_policy);
+        optional("kl_policy_target", exact.comparison.kl_policy_target);
+        optional("pearson", exact.comparison.pearson);
+        optional("spearman", exact.comparison.spearman);
     }
     for (edge, seconds) in view.waited_seconds() {
         values.insert(format!("waited_seconds.{edge}"), seconds);
@@ -161,24 +166,13 @@ pub struct Summary {
     pub seconds: f64,
     /// `trajectories` over `seconds`.
     pub trajectories_per_second: f64,
-    /// From the last exact comparison, of the averaged weights; absent without one.
-    pub total_variation: Option<f64>,
-    /// Likewise, in nats.
-    pub jensen_shannon: Option<f64>,
-    /// KL(target || policy), nats.
-    pub kl_target_policy: Option<f64>,
-    /// KL(policy || target), nats.
-    pub kl_policy_target: Option<f64>,
-    /// Of log p and log R.
-    pub pearson: Option<f64>,
-    /// Of their ranks.
-    pub spearman: Option<f64>,
+    /// The last exact comparison, of the averaged weights; absent without one.
+    #[serde(flatten)]
+    pub exact: Option<Comparison>,
     /// After the last update.
     pub log_z: Option<f64>,
     /// Averaged over the last 1,000 updates.
     pub log_z_mean_1000: Option<f64>,
-    /// The target's, exact.
-    pub log_z_target: Option<f64>,
     /// Loss of the last update.
     pub loss: Option<f64>,
     /// Actors that ever took part.
@@ -220,7 +214,6 @@ impl Summary {
         view: &View,
     ) -> Self {
         let figures = &view.figures;
-        let exact = figures.exact.as_ref();
         Self {
             schema: 1,
             name: names.name.clone(),
@@ -231,15 +224,9 @@ impl Summary {
             steps: figures.updates,
             seconds: figures.training_time().as_secs_f64(),
             trajectories_per_second: figures.trajectories_per_second(),
-            total_variation: exact.map(|exact| exact.total_variation),
-            jensen_shannon: exact.map(|exact| exact.jensen_shannon),
-            kl_target_policy: exact.map(|exact| exact.kl_target_policy),
-            kl_policy_target: exact.map(|exact| exact.kl_policy_target),
-            pearson: exact.map(|exact| exact.pearson),
-            spearman: exact.map(|exact| exact.spearman),
+            exact: figures.exact.as_ref().map(|exact| exact.comparison),
             log_z: figures.log_z,
             log_z_mean_1000: figures.log_z_mean(),
-            log_z_target: exact.map(|exact| exact.log_z_target),
             loss: figures.loss,
             actors: view.actors.len(),
             rejected: view.rejected(),

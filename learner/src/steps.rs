@@ -1,0 +1,193 @@
+//! The trainer's thread: draw, update, publish, until a goal or an end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, TrySendError};
+use tributary_common::random::{Purpose, Stream};
+
+use crate::checkpoint::Contents;
+use crate::figures::Board;
+use crate::hand_over::HandOver;
+use crate::panics;
+use crate::publish::Publisher;
+use crate::replay::Samples;
+use crate::roster::Roster;
+use crate::skipped::{Dumped, SkippedBatches};
+use crate::training::{TrainError, Training, TrainingState, UpdateReport};
+
+/// Panics in a row after which training goes back to its last checkpoint.
+const MOST_PANICS: u32 = 3;
+
+/// When to do what.
+#[derive(Clone, Copy, Debug)]
+pub struct StepsConfig {
+    /// Of the draws from replay.
+    pub seed: u64,
+    /// Stop after so many updates.
+    pub updates: Option<u64>,
+    /// Updates between two publishes.
+    pub publish_every: u64,
+    /// Time between two checkpoints.
+    pub checkpoint_every: Duration,
+}
+
+/// What the trainer's thread works with.
+pub struct StepsDeps {
+    /// Where trajectories come from.
+    pub hand_over: Arc<HandOver>,
+    /// Where weights go.
+    pub publisher: Publisher,
+    /// Where it is counted.
+    pub board: Arc<Board>,
+    /// Whose marks a checkpoint holds.
+    pub roster: Arc<Roster>,
+    /// Where batches without a step go.
+    pub skipped: SkippedBatches,
+    /// To the thread that writes checkpoints.
+    pub checkpoints: Sender<Contents>,
+}
+
+/// The trainer's thread.
+pub struct Steps {
+    training: Box<dyn Training>,
+    config: StepsConfig,
+    deps: StepsDeps,
+    published: Option<u64>,
+    last_checkpoint: Instant,
+    /// What training goes back to when it panics again and again.
+    fallback: TrainingState,
+    panics: u32,
+    draws: u64,
+}
+
+impl Steps {
+    /// Before the first update.
+    ///
+    /// # Errors
+    /// Weights that cannot be read.
+    pub fn new(
+        training: Box<dyn Training>,
+        config: StepsConfig,
+        deps: StepsDeps,
+    ) -> Result<Self, TrainError> {
+        let fallback = training.state()?;
+        let last_checkpoint = Instant::now();
+        let (published, panics, draws) = (None, 0, 0);
+        Ok(Self { training, config, deps, published, last_checkpoint, fallback, panics, draws })
+    }
+
+    /// Trains until a goal, or until nothing more will be drawn; then publishes the last weights,
+    /// sends the last checkpoint and ends all draws.
+    ///
+    /// # Errors
+    /// Weights that cannot be read or are no longer finite.
+    pub fn run(mut self) -> Result<(), TrainError> {
+        self.publish()?;
+        let mut samples = Samples::default();
+        while self.config.updates.is_none_or(|goal| self.training.step() < goal) {
+            self.draws += 1;
+            let mut stream = Stream::new(self.config.seed, Purpose::Replay, 0, self.draws);
+            let Some(waited) = self.deps.hand_over.draw(&mut stream, &mut samples) else { break };
+            self.deps.board.update(|figures| figures.waited("trainer.data", waited));
+            self.update(&samples)?;
+            if self.training.step().is_multiple_of(self.config.publish_every) {
+                self.publish()?;
+            }
+            if self.last_checkpoint.elapsed() >= self.config.checkpoint_every {
+                self.checkpoint()?;
+            }
+        }
+        self.deps.board.update(|figures| figures.stop_clock());
+        self.deps.hand_over.end_training();
+        self.publish()?;
+        let contents = self.contents()?;
+        if self.deps.checkpoints.send(contents).is_err() {
+            tracing::error!("the last checkpoint was not taken: its thread is gone");
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, samples: &Samples) -> Result<(), TrainError> {
+        let step = self.training.step();
+        let outcome = panics::contain(|| self.training.update(samples));
+        match outcome {
+            Ok(Ok(report)) => {
+                self.panics = 0;
+                self.count(&report, samples);
+            }
+            Ok(Err(skipped)) => {
+                self.panics = 0;
+                let restored = skipped.restored;
+                self.skip(step, &skipped.cause.to_string(), samples);
+                if restored {
+                    tracing::warn!("training went back to the last published weights");
+                }
+            }
+            Err(cause) => {
+                self.panics += 1;
+                self.skip(step, &format!("panic: {cause}"), samples);
+                if self.panics == MOST_PANICS {
+                    tracing::warn!(step = self.fallback.step, "training goes back");
+                    self.training.restore(&self.fallback)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, report: &UpdateReport, samples: &Samples) {
+        let before = report.step - 1;
+        let lags = samples.policies.iter().map(|policy| before.saturating_sub(policy.step));
+        self.deps.board.update(|figures| figures.update(report.loss, report.log_z, lags));
+    }
+
+    fn skip(&mut self, step: u64, cause: &str, samples: &Samples) {
+        self.deps.board.update(|figures| figures.skipped_batches += 1);
+        let columns = samples.log_rewards.iter().zip(&samples.policies);
+        let trajectories: Vec<_> = samples
+            .iter_actions()
+            .zip(columns)
+            .map(|(actions, (log_reward, &policy))| {
+                Dumped { actions, log_reward: log_reward.to_string(), policy }
+            })
+            .collect();
+        match self.deps.skipped.add(step, cause, &trajectories) {
+            Ok(file) => tracing::warn!(step, cause, ?file, "batch skipped"),
+            Err(error) => tracing::warn!(step, cause, %error, "batch skipped and not written"),
+        }
+    }
+
+    fn publish(&mut self) -> Result<(), TrainError> {
+        let step = self.training.step();
+        if self.published == Some(step) {
+            return Ok(());
+        }
+        let generated = self.deps.board.update(|figures| figures.generated);
+        let sets = self.training.publish(generated)?;
+        let published = self.deps.publisher.publish(sets.raw, sets.ema);
+        self.published = Some(step);
+        self.deps.board.update(|figures| figures.policy = Some(published.version));
+        Ok(())
+    }
+
+    /// Hands a copy to the writer; when that is still busy, the next time will do.
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        self.last_checkpoint = Instant::now();
+        let contents = self.contents()?;
+        self.fallback.clone_from(&contents.training);
+        if let Err(TrySendError::Full(_)) = self.deps.checkpoints.try_send(contents) {
+            tracing::warn!("the checkpoint before this one is still being written; skipped");
+        }
+        Ok(())
+    }
+
+    fn contents(&self) -> Result<Contents, TrainError> {
+        let training = self.training.state()?;
+        let (generated, paid, samples) = self
+            .deps
+            .board
+            .update(|figures| (figures.generated, figures.paid, figures.samples));
+        Ok(Contents { training, generated, paid, samples, sessions: self.deps.roster.save() })
+    }
+}
