@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crossbeam_channel::Receiver;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use tributary_common::checkpoint::{self, EMA, FOLDER, FileEntry, MANIFEST, Manifest, RAW};
@@ -97,6 +98,16 @@ impl CheckpointWriter {
         network: Network,
     ) -> Self {
         Self { run_directory: run_directory.to_owned(), run_id, incarnation, network }
+    }
+
+    /// Writes what comes until nobody can send any more.
+    pub fn run(&self, contents: &Receiver<Contents>) {
+        for contents in contents {
+            match self.write(&contents) {
+                Ok(folder) => tracing::info!(folder = %folder.display(), "checkpoint"),
+                Err(error) => tracing::error!(%error, "no checkpoint; training goes on"),
+            }
+        }
     }
 
     /// Writes one and removes the oldest beyond three; returns its folder.

@@ -4,9 +4,11 @@
 //! [`hand_over`] ([`replay`]) -> [`steps`] (the trainer's thread) -> [`training`]. Weights walk
 //! `steps` -> [`publish`] -> `service`. [`app`] makes all of it and ends it in order.
 
+pub mod app;
 pub mod checkpoint;
 pub mod dead_letters;
 mod entropy;
+pub mod error;
 pub mod evaluate;
 pub mod examine;
 pub mod figures;
@@ -17,8 +19,10 @@ pub mod ingest;
 mod locks;
 pub mod metrics;
 pub mod objective;
+pub mod options;
 pub mod outbox;
 mod panics;
+pub mod prepare;
 pub mod publish;
 pub mod record;
 pub mod replay;
@@ -27,5 +31,6 @@ pub mod run_directory;
 pub mod service;
 pub mod skipped;
 pub mod steps;
+mod threads;
 pub mod training;
 pub mod view;

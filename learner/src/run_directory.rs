@@ -84,6 +84,16 @@ impl RunDirectory {
         }
     }
 
+    /// Takes back the claim of a run that never started.
+    pub fn give_up(&self) {
+        for path in [self.join(RUN), self.join(DATA)] {
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            if let Err(error) = removed.or_else(ignore_missing) {
+                tracing::warn!(%error, path = %path.display(), "left behind");
+            }
+        }
+    }
+
     /// A path in the directory.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
@@ -118,6 +128,10 @@ impl RunDirectory {
             other => other.map(|()| relative).map_err(io),
         }
     }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn occupant(path: &Path) -> String {

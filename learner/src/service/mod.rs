@@ -40,6 +40,8 @@ pub struct RunFacts {
     pub assets: Vec<(Asset, Bytes)>,
     /// What an actor must find, too.
     pub fingerprints: Fingerprints,
+    /// The environment's kind and canonical configuration, for people.
+    pub environment: String,
     /// The policy's definition.
     pub network: Arc<Network>,
 }

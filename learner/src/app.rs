@@ -1,0 +1,317 @@
+//! A learner's life: prepare, start the threads, serve, wait for the end, drain with a deadline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tributary_common::registry::Registry;
+use tributary_proto::limits;
+
+use crate::checkpoint::CheckpointWriter;
+use crate::dead_letters::DeadLetters;
+use crate::error::LearnerError;
+use crate::evaluate::{Evaluator, EvaluatorDeps};
+use crate::examine::Examiner;
+use crate::figures::{Board, RunState};
+use crate::hand_over::HandOver;
+use crate::http;
+use crate::ingest::{Ingest, IngestDeps, IntakeGoals};
+use crate::metrics::LearnerMetrics;
+use crate::options::Options;
+use crate::prepare::Prepared;
+use crate::publish::Publisher;
+use crate::record::{Record, Recorder, RunNames, Summary};
+use crate::roster::Roster;
+use crate::run_directory::RunDirectory;
+use crate::service::{self, RunFacts, ServiceDeps};
+use crate::skipped::SkippedBatches;
+use crate::steps::{Steps, StepsConfig, StepsDeps};
+use crate::threads::{Thread, spawn};
+use crate::training::{TrainError, Training};
+use crate::view::Observer;
+
+/// How often the time of the run is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Time between two records.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
+/// Messages of trajectories between the sessions and ingest; their bytes are bounded by credit.
+const ARRIVALS: usize = 1_024;
+/// Records that a watcher may be behind before it skips some.
+const RECORDS: usize = 64;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It reached one of its goals.
+    Complete,
+    /// Somebody stopped it.
+    Interrupted,
+}
+
+/// A learner whose threads run.
+struct App {
+    facts: Arc<RunFacts>,
+    directory: RunDirectory,
+    observer: Observer,
+    drain_requests: mpsc::Receiver<String>,
+    stop: CancellationToken,
+    finish_evaluation: crossbeam_channel::Sender<()>,
+    trainer: Thread<Result<(), TrainError>>,
+    evaluator: Thread<()>,
+    ingest: Thread<()>,
+    writer: Thread<()>,
+    recorder: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    interrupted: bool,
+}
+
+/// Runs a learner to the end of its run, or until `interrupt`. `make_training` makes what trains:
+/// libtorch in the program, a fake in tests.
+///
+/// # Errors
+/// Whatever is wrong before the start, and training or serving that cannot go on.
+pub async fn run(
+    options: &Options,
+    registry: &Registry,
+    make_training: impl FnOnce(&Prepared) -> Result<Box<dyn Training>, TrainError>,
+    interrupt: CancellationToken,
+) -> Result<Outcome, LearnerError> {
+    let prepared = Prepared::new(options, registry).await?;
+    let training = match make_training(&prepared) {
+        Ok(training) => training,
+        Err(error) => {
+            // Nothing ran: the directory is as good as new for the next try.
+            prepared.directory.give_up();
+            return Err(error.into());
+        }
+    };
+    let mut app = App::start(prepared, training)?;
+    app.wait(interrupt).await?;
+    app.finish().await
+}
+
+impl App {
+    fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
+        prepared.announce()?;
+        let Prepared { facts, task, replay, directory, grpc, http, sessions } = prepared;
+        let facts = Arc::new(facts);
+        let observer = Observer {
+            board: Arc::new(Board::default()),
+            roster: Arc::new(Roster::new(sessions)),
+            hand_over: Arc::new(HandOver::new(replay)),
+        };
+        let stop = CancellationToken::new();
+        let (publisher, newest) = Publisher::new();
+        let (arrivals, arriving) = mpsc::channel(ARRIVALS);
+        let (checkpoints, to_write) = crossbeam_channel::bounded(1);
+        let (drain, drain_requests) = mpsc::channel(1);
+        let (records, _) = broadcast::channel(RECORDS);
+        let compared = Arc::new(Notify::new());
+
+        let network = facts.network.as_ref().clone();
+        let writer =
+            CheckpointWriter::new(&directory.join(""), facts.run_id, facts.incarnation, network);
+        let writer = spawn("checkpoints", move || writer.run(&to_write))?;
+        let steps = steps(training, &facts, &observer, &directory, publisher, checkpoints)?;
+        let trainer = spawn("trainer", move || steps.run())?;
+        let ingest = ingest(&facts, &task, &observer, &directory);
+        let ingest = spawn("ingest", move || ingest.run(arriving))?;
+        let deps = EvaluatorDeps {
+            task,
+            network: Arc::clone(&facts.network),
+            newest: newest.clone(),
+            board: Arc::clone(&observer.board),
+            compared: Arc::clone(&compared),
+        };
+        let evaluator = Evaluator::new(&facts.run_file.evaluation, deps);
+        let (finish_evaluation, finish) = crossbeam_channel::bounded(0);
+        let evaluator = spawn("evaluation", move || evaluator.run(&finish))?;
+
+        let recorder = Recorder::create(&directory.join("metrics.jsonl"), Instant::now())
+            .map_err(|source| LearnerError::System { what: "metrics.jsonl", source })?;
+        let recorder =
+            record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
+        let mut registry = prometheus_client::registry::Registry::default();
+        LearnerMetrics::register(&mut registry, observer.clone());
+        tokio::spawn(http::serve(http, Arc::new(registry), stop.child_token()));
+        let (facts_of_service, roster) = (Arc::clone(&facts), Arc::clone(&observer.roster));
+        let deps = ServiceDeps {
+            facts: facts_of_service,
+            roster,
+            arrivals,
+            newest,
+            observer: observer.clone(),
+            records,
+            drain,
+            stop: stop.clone(),
+        };
+        Ok(Self {
+            facts,
+            directory,
+            observer,
+            drain_requests,
+            stop,
+            finish_evaluation,
+            trainer,
+            evaluator,
+            ingest,
+            writer,
+            recorder: tokio::spawn(recorder),
+            server: tokio::spawn(service::serve(grpc, deps)),
+            interrupted: false,
+        })
+    }
+
+    /// Until training is over.
+    async fn wait(&mut self, interrupt: CancellationToken) -> Result<(), LearnerError> {
+        let goal = self.facts.run_file.learner.time;
+        let mut tick = interval(TICK);
+        loop {
+            tokio::select! {
+                biased;
+                trained = self.trainer.join() => return Ok(trained??),
+                served = &mut self.server => return Err(LearnerError::Serve(match served {
+                    Ok(Ok(())) => "it was stopped".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                })),
+                () = interrupt.cancelled(), if !self.interrupted => self.stop_early("a signal"),
+                Some(reason) = self.drain_requests.recv(), if !self.interrupted => {
+                    self.stop_early(&reason);
+                }
+                _ = tick.tick() => {
+                    let time = self.observer.board.update(|figures| figures.training_time());
+                    if goal.is_some_and(|goal| time >= goal) {
+                        self.observer.hand_over.close_intake();
+                        self.observer.hand_over.end_training();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends training now; actors hand in what they have finished.
+    fn stop_early(&mut self, reason: &str) {
+        tracing::warn!(reason, "stopping before the end of the run");
+        self.interrupted = true;
+        self.observer.roster.drain("the learner was asked to stop", limits::DRAIN_TIMEOUT);
+        self.observer.hand_over.end_training();
+    }
+
+    /// Drains the actors, compares once more, and writes down how the run ended.
+    async fn finish(mut self) -> Result<Outcome, LearnerError> {
+        let Observer { board, roster, hand_over } = &self.observer;
+        board.update(|figures| figures.state = RunState::Stopping);
+        if !self.interrupted {
+            hand_over.close_intake();
+        }
+        roster.drain("the run is complete", limits::DRAIN_TIMEOUT);
+        drop(self.finish_evaluation);
+        let mut connected = roster.connected();
+        let everybody_left = connected.wait_for(|count| *count == 0);
+        if timeout(limits::DRAIN_TIMEOUT, everybody_left).await.is_err() {
+            tracing::warn!("some actors did not leave in time");
+        }
+        hand_over.close_intake();
+        self.evaluator.join().await?;
+        self.writer.join().await?;
+        self.stop.cancel();
+        if timeout(limits::SHUTDOWN_TIMEOUT, self.server).await.is_err() {
+            tracing::warn!("some connections did not close in time");
+        }
+        if timeout(limits::SHUTDOWN_TIMEOUT, self.ingest.join()).await.is_err() {
+            tracing::warn!("ingest did not end in time");
+        }
+        if self.recorder.await.is_err() {
+            tracing::warn!("the last record is missing");
+        }
+        let facts = &self.facts;
+        let names = RunNames {
+            name: facts.run_file.run.name.clone(),
+            run_id: facts.run_id.to_string(),
+            environment: facts.environment.clone(),
+        };
+        let summary = Summary::new(&names, self.interrupted, &self.observer.look());
+        let text = serde_json::to_vec_pretty(&summary)
+            .map_err(|error| LearnerError::System { what: "summary.json", source: error.into() })?;
+        let file = self.directory.write("summary.json", &text)?;
+        tracing::info!(file = %file.display(), "the run is over");
+        Ok(if self.interrupted { Outcome::Interrupted } else { Outcome::Complete })
+    }
+}
+
+fn steps(
+    training: Box<dyn Training>,
+    facts: &RunFacts,
+    observer: &Observer,
+    directory: &RunDirectory,
+    publisher: Publisher,
+    checkpoints: crossbeam_channel::Sender<crate::checkpoint::Contents>,
+) -> Result<Steps, TrainError> {
+    let learner = &facts.run_file.learner;
+    let config = StepsConfig {
+        seed: facts.run_file.run.seed,
+        updates: learner.updates,
+        publish_every: learner.publish_every,
+        checkpoint_every: learner.checkpoint_every,
+    };
+    let deps = StepsDeps {
+        hand_over: Arc::clone(&observer.hand_over),
+        publisher,
+        board: Arc::clone(&observer.board),
+        roster: Arc::clone(&observer.roster),
+        skipped: SkippedBatches::new(&directory.join("skipped")),
+        checkpoints,
+    };
+    Steps::new(training, config, deps)
+}
+
+fn ingest(
+    facts: &RunFacts,
+    task: &tributary_common::registry::Task,
+    observer: &Observer,
+    directory: &RunDirectory,
+) -> Ingest {
+    let learner = &facts.run_file.learner;
+    let goals = IntakeGoals { generated: learner.generated, paid: learner.paid };
+    let deps = IngestDeps {
+        examiner: Examiner::new(Arc::clone(&task.environment), Arc::clone(&task.undelayed)),
+        roster: Arc::clone(&observer.roster),
+        hand_over: Arc::clone(&observer.hand_over),
+        board: Arc::clone(&observer.board),
+        dead_letters: DeadLetters::new(&directory.join("rejected.jsonl")),
+    };
+    Ingest::new(goals, deps)
+}
+
+/// A record each second and after each comparison; a last one at the end.
+async fn record(
+    mut recorder: Recorder,
+    observer: Observer,
+    records: broadcast::Sender<Arc<Record>>,
+    compared: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut tick = interval(RECORD_EVERY);
+    loop {
+        let is_last = tokio::select! {
+            biased;
+            () = stop.cancelled() => true,
+            () = compared.notified() => false,
+            _ = tick.tick() => false,
+        };
+        let (record, written) = recorder.write(&observer.look());
+        if let Err(error) = written {
+            tracing::warn!(%error, "metrics.jsonl could not be written");
+        }
+        let rate = record.values.get("trajectories_per_second").copied().unwrap_or_default();
+        observer.board.update(|figures| figures.recent_rate = rate);
+        // Nobody may be watching.
+        let _ = records.send(Arc::new(record));
+        if is_last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Why a learner ends with an error, and its exit code.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tributary_common::run_file::RunFileError;
+
+use crate::replay::TooSmall;
+use crate::run_directory::RunDirectoryError;
+use crate::training::TrainError;
+
+/// Why a learner ends with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnerError {
+    /// The run file, or a data file that it names, cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The run file has problems, all of them.
+    #[error(transparent)]
+    RunFile(#[from] RunFileError),
+    /// The replay cannot give a batch.
+    #[error(transparent)]
+    Replay(#[from] TooSmall),
+    /// Trajectories are longer than a message may be.
+    #[error(
+        "a trajectory of this run takes up to {bytes} bytes, the wire carries {most}; \
+         make the environment's objects shorter"
+    )]
+    Record {
+        /// Of the longest.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// Somebody else could reach this address.
+    #[error(
+        "{address} is not a loopback address: nothing listens beyond this machine without TLS and \
+         a token, which come later; use 127.0.0.1"
+    )]
+    NotLoopback {
+        /// As given.
+        address: SocketAddr,
+    },
+    /// The port is in use, or may not be used.
+    #[error("cannot listen on {address}: {source}; give another port, or 0 for a free one")]
+    Listen {
+        /// As given.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The run directory.
+    #[error(transparent)]
+    Directory(#[from] RunDirectoryError),
+    /// The operating system refuses something that every run needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Training cannot go on.
+    #[error("training cannot go on: {0}")]
+    Train(#[from] TrainError),
+    /// The server ended before the run.
+    #[error("the server ended before the run: {0}")]
+    Serve(String),
+    /// A thread panicked.
+    #[error("the thread {0} panicked; this is a bug of the program")]
+    Panicked(&'static str),
+}
+
+impl LearnerError {
+    /// 70 bug, 75 try again, 78 configuration.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => 75,
+            Self::Directory(RunDirectoryError::Io { .. }) | Self::System { .. } => 75,
+            Self::Train(TrainError::NoCuda | TrainError::Objective(_)) => 78,
+            Self::Train(_) | Self::Serve(_) | Self::Panicked(_) => 70,
+            Self::Read { .. }
+            | Self::RunFile(_)
+            | Self::Replay(_)
+            | Self::Record { .. }
+            | Self::NotLoopback { .. }
+            | Self::Listen { .. }
+            | Self::Directory(_) => 78,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line of `tributary-learner`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tributary_common::run_file::parse_override;
+
+/// Trains one run: takes trajectories from actors, sends them weights, ends when the run file says.
+///
+/// People start it with `tributary train RUN.toml`, which starts actors too. Started alone it waits
+/// for actors: `tributary actor --learner http://HOST:PORT`, with the address that it writes to
+/// RUN_DIR/address.json.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tributary-learner", version)]
+pub struct Options {
+    /// The run file (TOML).
+    #[arg(long, value_name = "RUN.toml")]
+    pub run_file: PathBuf,
+    /// The directory of the run; made if need be, refused if it holds another run.
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: PathBuf,
+    /// Where actors connect; port 0: a free one, written to DIR/address.json. Loopback only: TLS and
+    /// tokens are not built yet.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Where /metrics (Prometheus) and /healthz are served; likewise.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub http: SocketAddr,
+    /// Overrides a key of the run file; may be given again.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<(String, String)>,
+    /// Overrides [run] seed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Overrides [learner] threads: libtorch's threads within an operation.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+impl Options {
+    /// All overrides of the run file, in the order in which they count.
+    pub fn all_overrides(&self) -> Vec<(String, String)> {
+        let mut overrides = self.overrides.clone();
+        let mut add = |key: &str, value: String| overrides.push((key.to_owned(), value));
+        if let Some(seed) = self.seed {
+            add("run.seed", seed.to_string());
+        }
+        if let Some(threads) = self.threads {
+            add("learner.threads", threads.to_string());
+        }
+        overrides
+    }
+}

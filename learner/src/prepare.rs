@@ -1,0 +1,163 @@
+//! Everything that can be wrong before a run starts: the run file, its data, the addresses, the
+//! directory. Nothing is written before all of it is right.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::codegen::Bytes;
+use tributary_common::network::Network;
+use tributary_common::registry::{Registry, Task, data_files, redirect};
+use tributary_common::run_file::RunFile;
+use tributary_common::session::record_bytes;
+use tributary_common::session::refusal::Fingerprints;
+use tributary_common::session::sessions::SessionsConfig;
+use tributary_proto::convert::learner::Asset;
+use tributary_proto::limits;
+
+use crate::entropy;
+use crate::error::LearnerError;
+use crate::options::Options;
+use crate::replay::Replay;
+use crate::run_directory::RunDirectory;
+use crate::service::RunFacts;
+
+/// Sessions at the same time, and actors remembered.
+const MOST_SESSIONS: usize = 2_048;
+const MOST_REMEMBERED: usize = 8_192;
+/// Rollout batches that an actor may have under way to replay: one on its way, one being drawn. More
+/// would only make trajectories older when they are trained on.
+const BATCHES_UNDER_WAY: u64 = 2;
+
+/// A run that is ready to start.
+pub struct Prepared {
+    /// As its actors are told.
+    pub facts: RunFacts,
+    /// Environment and reward.
+    pub task: Task,
+    /// Empty.
+    pub replay: Replay,
+    /// Ours.
+    pub directory: RunDirectory,
+    /// For actors.
+    pub grpc: TcpListener,
+    /// For Prometheus.
+    pub http: TcpListener,
+    /// For the actors' sessions.
+    pub sessions: SessionsConfig,
+}
+
+impl Prepared {
+    /// Reads, checks, binds, and takes the run directory.
+    ///
+    /// # Errors
+    /// Whatever is wrong, before anything was written.
+    pub async fn new(options: &Options, registry: &Registry) -> Result<Self, LearnerError> {
+        for address in [options.listen, options.http] {
+            if !address.ip().is_loopback() {
+                return Err(LearnerError::NotLoopback { address });
+            }
+        }
+        let folder = options.run_file.parent().unwrap_or(Path::new(""));
+        let (mut run_file, task) = read(options, registry, folder)?;
+        let replay = Replay::new(&run_file.replay, run_file.learner.batch)?;
+        let bytes = record_bytes(task.environment.max_steps(), task.reward.outputs().len());
+        if bytes > limits::RECORD_BYTES {
+            return Err(LearnerError::Record { bytes, most: limits::RECORD_BYTES });
+        }
+        if run_file.reward.durable == Some(true) {
+            tracing::warn!("durable runs are not built yet: an ack means the learner's memory");
+        }
+        let (grpc, http) = (listen(options.listen).await?, listen(options.http).await?);
+        let run_id = entropy::run_id()
+            .map_err(|source| LearnerError::System { what: "no random numbers", source })?;
+        let directory = RunDirectory::claim(&options.run_dir, run_id, &run_file.run.name)?;
+        let assets = keep_data(&mut run_file, folder, &directory)?;
+        directory.write("run.toml", run_file.to_toml().as_bytes())?;
+
+        let network = Arc::new(Network::of_run(&run_file, task.environment.as_ref()));
+        let of_task = task.fingerprints();
+        let fingerprints = Fingerprints {
+            environment: of_task.environment,
+            reward: of_task.reward,
+            architecture: network.fingerprint(),
+        };
+        let incarnation = directory.incarnation;
+        let sessions = SessionsConfig {
+            incarnation,
+            durable: false,
+            most_sessions: MOST_SESSIONS,
+            most_remembered: MOST_REMEMBERED,
+            budget_bytes: run_file.learner.credit_budget.0,
+            window_bytes: window_bytes(&run_file, bytes),
+            record_bytes: bytes,
+        };
+        let environment = task.environment.identity();
+        let environment = format!("{} {}", environment.kind, environment.configuration);
+        let facts =
+            RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
+        Ok(Self { facts, task, replay, directory, grpc, http, sessions })
+    }
+
+    /// Tells where the learner listens: `address.json` in the run directory.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn announce(&self) -> Result<(), LearnerError> {
+        let url = |listener: &TcpListener| {
+            let address = listener
+                .local_addr()
+                .map_err(|source| LearnerError::System { what: "no local address", source })?;
+            Ok::<_, LearnerError>(format!("http://{address}"))
+        };
+        let (grpc, http) = (url(&self.grpc)?, url(&self.http)?);
+        let address = json!({ "schema": 1, "grpc": grpc, "http": http, "pid": std::process::id() });
+        let path = self.directory.write("address.json", address.to_string().as_bytes())?;
+        tracing::info!(grpc, http, file = %path.display(), "listening");
+        Ok(())
+    }
+}
+
+fn read(
+    options: &Options,
+    registry: &Registry,
+    folder: &Path,
+) -> Result<(RunFile, Task), LearnerError> {
+    let path = &options.run_file;
+    let text = fs::read_to_string(path)
+        .map_err(|source| LearnerError::Read { path: path.clone(), source })?;
+    let read = registry.read(&text, &options.all_overrides(), folder);
+    read.map_err(|error| LearnerError::RunFile(error.in_file(path)))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, LearnerError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| LearnerError::Listen { address, source })
+}
+
+/// Keeps a copy of every data file in the run directory and lets the run file name that.
+fn keep_data(
+    run_file: &mut RunFile,
+    folder: &Path,
+    directory: &RunDirectory,
+) -> Result<Vec<(Asset, Bytes)>, LearnerError> {
+    let mut assets = Vec::new();
+    for file in data_files(run_file) {
+        let path = folder.join(&file.name);
+        let bytes = fs::read(&path).map_err(|source| LearnerError::Read { path, source })?;
+        let name = directory.keep_data_file(&file.name, &bytes)?;
+        redirect(run_file, &file, Path::new(&name));
+        let blake3 = *blake3::hash(&bytes).as_bytes();
+        assets.push((Asset { name, blake3, size: bytes.len() as u64 }, bytes.into()));
+    }
+    Ok(assets)
+}
+
+fn window_bytes(run_file: &RunFile, record_bytes: u64) -> u64 {
+    let actor = &run_file.actor;
+    let batch = (actor.batch * actor.threads) as u64;
+    BATCHES_UNDER_WAY.saturating_mul(batch).saturating_mul(record_bytes)
+}
