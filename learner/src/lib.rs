@@ -4,13 +4,18 @@
 //! [`hand_over`] ([`replay`]) -> [`steps`] (the trainer's thread) -> [`training`]. Weights walk
 //! `steps` -> [`publish`] -> `service`. [`app`] makes all of it and ends it in order.
 
+pub mod adam;
 pub mod app;
+pub mod average;
+pub mod batch;
 pub mod checkpoint;
 pub mod dead_letters;
 mod entropy;
 pub mod error;
 pub mod evaluate;
 pub mod examine;
+#[cfg(test)]
+mod fakes;
 pub mod figures;
 mod files;
 pub mod hand_over;
@@ -23,6 +28,8 @@ pub mod options;
 pub mod outbox;
 mod panics;
 pub mod prepare;
+pub mod probabilities;
+mod program;
 pub mod publish;
 pub mod record;
 pub mod replay;
@@ -32,5 +39,9 @@ pub mod service;
 pub mod skipped;
 pub mod steps;
 mod threads;
+pub mod torch;
+pub mod train;
 pub mod training;
 pub mod view;
+
+pub use program::main;

@@ -1,4 +1,9 @@
-//! The learner's program.
-fn main() {
-    println!("{}", tch::Cuda::is_available());
+//! `tributary-learner`, with everything that comes with Tributary.
+
+use std::process::ExitCode;
+
+use tributary_common::registry::Registry;
+
+fn main() -> ExitCode {
+    tributary_learner::main(Registry::builtin())
 }
