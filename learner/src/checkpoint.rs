@@ -115,8 +115,7 @@ impl CheckpointWriter {
     /// # Errors
     /// The file system's; what was written is removed and the older checkpoints stay.
     pub fn write(&self, contents: &Contents) -> Result<PathBuf, WriteError> {
-        let version =
-            PolicyVersion { incarnation: self.incarnation, step: contents.training.step };
+        let version = PolicyVersion { incarnation: self.incarnation, step: contents.training.step };
         let files = self.files(version, contents)?;
         let folder = self.run_directory.join(FOLDER);
         let path = folder.join(checkpoint::name(version));
@@ -186,7 +185,8 @@ impl CheckpointWriter {
 }
 
 fn moments_bytes(moments: &Moments<Vec<f32>>) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let (mean, square) = (bytes(&moments.mean), bytes(&moments.square));
     let mean = TensorView::new(Dtype::F32, vec![moments.mean.len()], &mean)?;
     let square = TensorView::new(Dtype::F32, vec![moments.square.len()], &square)?;

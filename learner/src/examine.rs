@@ -56,7 +56,8 @@ impl Examiner {
     /// The reason why it cannot have happened, or why its raw values give no log-reward.
     pub fn examine(&mut self, trajectory: &TrajectoryView<'_>) -> Result<Sound, Unsound> {
         let environment = &*self.environment;
-        replay(environment, trajectory.actions, &mut self.state, |_, _| {}).map_err(Unsound::from)?;
+        replay(environment, trajectory.actions, &mut self.state, |_, _| {})
+            .map_err(Unsound::from)?;
         let log_reward = self.log_reward(trajectory.raw)?;
         let object = self.environment.object(&self.state).to_string();
         let hash = blake3::hash(object.as_bytes());

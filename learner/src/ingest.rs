@@ -177,8 +177,7 @@ impl Ingest {
         }
         let (generated, paid) = (self.generated, self.objects.len() as u64);
         self.deps.board.update(|figures| figures.accept(generated, paid));
-        let settlement =
-            Settlement { epoch: arrival.epoch, accepted, rejected: &rejected, bytes };
+        let settlement = Settlement { epoch: arrival.epoch, accepted, rejected: &rejected, bytes };
         if let Err(error) = self.deps.roster.settle(arrival.session, &settlement, &rejections) {
             tracing::error!(actor = %arrival.session.actor, %error, "records could not be settled");
         }

@@ -99,11 +99,7 @@ const METRICS: &[Metric] = &[
         "loss of the last update",
         Read::Gauge(|view| view.figures.loss),
     ),
-    metric(
-        "tributary_learner_log_z_nats",
-        "learned log Z",
-        Read::Gauge(|view| view.figures.log_z),
-    ),
+    metric("tributary_learner_log_z_nats", "learned log Z", Read::Gauge(|view| view.figures.log_z)),
     metric(
         "tributary_learner_lag_mean_updates",
         "mean updates between a trajectory's weights and the steps that trained on it",

@@ -52,6 +52,9 @@ mod tests {
     #[test]
     fn a_contained_panic_is_an_error() {
         assert_eq!(contain(|| 7), Ok(7));
-        assert_eq!(contain(|| -> u8 { panic!("operator {} failed", 3) }), Err("operator 3 failed".into()));
+        assert_eq!(
+            contain(|| -> u8 { panic!("operator {} failed", 3) }),
+            Err("operator 3 failed".into())
+        );
     }
 }

@@ -77,7 +77,8 @@ impl Recorder {
         values.insert("trajectories_per_second".into(), self.rate(view.figures.generated));
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let seconds = self.started.elapsed().as_secs_f64();
-        let record = Record { number: self.number, step: view.figures.updates, seconds, time, values };
+        let record =
+            Record { number: self.number, step: view.figures.updates, seconds, time, values };
         let written = writeln!(self.file, "{}", record.to_json()).and_then(|()| self.file.flush());
         (record, written)
     }
@@ -208,11 +209,7 @@ pub struct RunNames {
 
 impl Summary {
     /// Of a run as it stands.
-    pub fn new(
-        names: &RunNames,
-        interrupted: bool,
-        view: &View,
-    ) -> Self {
+    pub fn new(names: &RunNames, interrupted: bool, view: &View) -> Self {
         let figures = &view.figures;
         Self {
             schema: 1,

@@ -266,7 +266,8 @@ impl Roster {
     pub fn rows(&self) -> Vec<ActorRow> {
         let inner = lock(&self.inner);
         let draining = inner.drain.is_some();
-        let row = |(id, session): (ActorId, &_)| Some(inner.known.get(&id)?.row(id, session, draining));
+        let row =
+            |(id, session): (ActorId, &_)| Some(inner.known.get(&id)?.row(id, session, draining));
         inner.sessions.actors().filter_map(row).collect()
     }
 

@@ -87,7 +87,8 @@ impl RunDirectory {
     /// Takes back the claim of a run that never started.
     pub fn give_up(&self) {
         for path in [self.join(RUN), self.join(DATA)] {
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             if let Err(error) = removed.or_else(ignore_missing) {
                 tracing::warn!(%error, path = %path.display(), "left behind");
             }

@@ -148,8 +148,10 @@ impl Steps {
         let trajectories: Vec<_> = samples
             .iter_actions()
             .zip(columns)
-            .map(|(actions, (log_reward, &policy))| {
-                Dumped { actions, log_reward: log_reward.to_string(), policy }
+            .map(|(actions, (log_reward, &policy))| Dumped {
+                actions,
+                log_reward: log_reward.to_string(),
+                policy,
             })
             .collect();
         match self.deps.skipped.add(step, cause, &trajectories) {
@@ -184,10 +186,8 @@ impl Steps {
 
     fn contents(&self) -> Result<Contents, TrainError> {
         let training = self.training.state()?;
-        let (generated, paid, samples) = self
-            .deps
-            .board
-            .update(|figures| (figures.generated, figures.paid, figures.samples));
+        let (generated, paid, samples) =
+            self.deps.board.update(|figures| (figures.generated, figures.paid, figures.samples));
         Ok(Contents { training, generated, paid, samples, sessions: self.deps.roster.save() })
     }
 }

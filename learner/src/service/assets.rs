@@ -38,9 +38,8 @@ impl Assets for AssetsService {
                 format!("offset {offset} is beyond the {size} bytes of \"{}\"", asset.name);
             return Err(Code::Invalid.status(message));
         };
-        let chunk = move |Chunk { offset, data }| {
-            Ok(AssetData { offset: offset + start as u64, data })
-        };
+        let chunk =
+            move |Chunk { offset, data }| Ok(AssetData { offset: offset + start as u64, data });
         let pieces = chunks(bytes.slice(start..)).map(chunk);
         Ok(Response::new(Box::new(tokio_stream::iter(pieces))))
     }

@@ -74,10 +74,7 @@ impl Control for ControlService {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn drain(
-        &self,
-        request: Request<DrainRequest>,
-    ) -> Result<Response<DrainReply>, Status> {
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainReply>, Status> {
         let mut reason = request.into_inner().reason;
         reason.truncate(reason.floor_char_boundary(limits::TEXT_BYTES));
         let started = self.0.drain.try_send(reason).is_ok();

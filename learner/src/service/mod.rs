@@ -71,7 +71,10 @@ pub struct ServiceDeps {
 ///
 /// # Errors
 /// The transport's.
-pub async fn serve(listener: TcpListener, deps: ServiceDeps) -> Result<(), tonic::transport::Error> {
+pub async fn serve(
+    listener: TcpListener,
+    deps: ServiceDeps,
+) -> Result<(), tonic::transport::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let stop = deps.stop.clone();

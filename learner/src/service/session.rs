@@ -226,7 +226,8 @@ impl Conversation {
             }
             End::Refused(refusal) => {
                 tracing::warn!(actor, code = ?refusal.code, %refusal, "actor refused");
-                let wait = if refusal.code.retryable() { limits::BACK_OFF_CAP } else { Duration::ZERO };
+                let wait =
+                    if refusal.code.retryable() { limits::BACK_OFF_CAP } else { Duration::ZERO };
                 let _ = self.send(LearnerEvent::Refused(refusal, wait)).await;
             }
             End::Fenced => tracing::info!(actor, "session fenced by a newer one of its actor"),
