@@ -10,10 +10,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build train test verify verify-licenses fix bench clean
+.PHONY: help setup build train test verify verify-licenses fix bench bench-learning clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 setup: ## check the prerequisites and fetch libtorch, once
 	@scripts/setup.sh
@@ -44,9 +44,13 @@ fix: setup ## format, and apply what clippy can repair
 	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 
-bench: setup ## run the benchmarks
+bench: setup ## time training on three hypergrids (3 minutes)
 	cargo build --locked --release --workspace
-	cargo run --locked --release -p tributary-bench -- --json $(TARGET)/bench.json $(ARGS)
+	cargo run --locked --release -p tributary-bench -- speed --json $(TARGET)/bench.json $(ARGS)
+
+bench-learning: setup ## train the examples with three seeds and compare with the bars (10 minutes)
+	cargo build --locked --release --workspace
+	cargo run --locked --release -p tributary-bench -- learning --json $(TARGET)/learning.json $(ARGS)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean

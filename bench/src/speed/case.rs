@@ -1,11 +1,9 @@
 //! The cases that are timed, and one measurement.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde::Serialize;
-use serde_json::Value;
+
+use crate::run::Tributary;
 
 /// A hypergrid and a batch size.
 pub(crate) struct Case {
@@ -66,7 +64,7 @@ impl Case {
     /// Trains for some seconds in a folder of its own, with no evaluation beside it.
     pub(crate) fn measure(
         &self,
-        programs: &Path,
+        tributary: &Tributary,
         seconds: u64,
         actors: usize,
         seed: u64,
@@ -74,35 +72,16 @@ impl Case {
         let folder = tempfile::tempdir()?;
         let run_file = folder.path().join("run.toml");
         std::fs::write(&run_file, self.run_file(seconds))?;
-        let run = folder.path().join("run");
-        let output = Command::new(programs.join("tributary"))
-            .arg("train")
-            .arg(&run_file)
-            .args(["--actors", &actors.to_string(), "--seed", &seed.to_string()])
-            .arg("--run-dir")
-            .arg(&run)
-            .stdin(Stdio::null())
-            .output()?;
-        ensure!(
-            output.status.success(),
-            "tributary train ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let text = std::fs::read_to_string(run.join("summary.json"))?;
-        let summary: Value = serde_json::from_str(&text)?;
-        let number = |key: &str| {
-            summary[key].as_f64().with_context(|| format!("summary.json has no number \"{key}\""))
-        };
-        let (steps, time) = (number("steps")?, number("seconds")?);
+        let summary = tributary.train(&run_file, actors, seed, &[])?;
+        let (steps, time) = (summary.number("steps")?, summary.number("seconds")?);
         let trained = steps * self.batch as f64;
-        let mean_length = number("mean_length")?;
+        let mean_length = summary.number("mean_length")?;
         Ok(Figures {
             ms_per_iteration: 1e3 * time / steps,
             trajectories_per_second: trained / time,
             states_per_second: trained * mean_length / time,
             mean_length,
-            lag: number("lag_mean")?,
+            lag: summary.number("lag_mean")?,
         })
     }
 
