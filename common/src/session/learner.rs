@@ -86,6 +86,17 @@ pub struct Settlement<'a> {
     pub bytes: u64,
 }
 
+impl Settlement<'_> {
+    /// An ack of nothing, if there is nothing to settle.
+    pub(super) fn of_duplicates_only(&self) -> Result<Acked, Violation> {
+        let epoch = self.epoch;
+        match self.accepted == 0 && self.rejected.is_empty() {
+            true => Ok(Acked { epoch, below: Seq(0) }),
+            false => Err(Violation::UnknownEpoch { epoch }),
+        }
+    }
+}
+
 /// How far an epoch has come: settled <= received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
@@ -248,11 +259,14 @@ impl LearnerSession {
         Ok(duplicates)
     }
 
-    /// Records are taken care of, also those of older sessions. Returns what to ack.
+    /// Records are taken care of, also those of older sessions. Returns what to ack: of an epoch that
+    /// is over, of which only duplicates were still queued, an ack of nothing.
     pub fn settle(&mut self, settlement: &Settlement<'_>) -> Result<Acked, Violation> {
         let &Settlement { epoch, accepted, rejected, .. } = settlement;
-        let mark = self.marks.get_mut(&epoch).ok_or(Violation::UnknownEpoch { epoch })?;
         let settled = accepted + rejected.len() as u64;
+        let Some(mark) = self.marks.get_mut(&epoch) else {
+            return settlement.of_duplicates_only();
+        };
         let pending = mark.received - mark.settled;
         if settled > pending {
             return Err(Violation::SettledTooMany { epoch, settled, pending });
@@ -444,6 +458,20 @@ mod tests {
         let leftover = Leftover { epoch: e, acked_below: Seq(0), next: Seq(3) };
         let acked = session.resume(&resume(0, vec![leftover]), epoch(1, 3), true).unwrap();
         assert_eq!(acked, [Acked { epoch: e, below: Seq(3) }]);
+    }
+
+    #[test]
+    fn queued_duplicates_of_an_epoch_that_is_over_settle_as_nothing() {
+        let e = epoch(1, 1);
+        let mut session = ready();
+        session.receive(e, &incoming(1, 0, 1, 10)).unwrap();
+        session.receive(e, &incoming(1, 0, 1, 10)).unwrap();
+        let fresh = Settlement { epoch: e, accepted: 1, rejected: &[], bytes: 10 };
+        session.settle(&fresh).unwrap();
+        session.resume(&resume(1, vec![]), epoch(1, 2), true).unwrap();
+        let duplicates = Settlement { accepted: 0, ..fresh };
+        assert_eq!(session.settle(&duplicates), Ok(Acked { epoch: e, below: Seq(0) }));
+        assert_eq!(session.settle(&fresh), Err(Violation::UnknownEpoch { epoch: e }));
     }
 
     #[test]

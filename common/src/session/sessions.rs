@@ -25,8 +25,8 @@ pub struct SessionsConfig {
     pub most_sessions: usize,
     /// Actors remembered, connected or not; the longest gone are forgotten.
     pub most_remembered: usize,
-    /// Bytes that all sessions together may make the learner hold. Each session may always have
-    /// `record_bytes`, so the bound is `budget_bytes + sessions * record_bytes`.
+    /// Bytes that all sessions together may make the learner hold. Each session may have
+    /// `record_bytes` beyond it, so the bound is `budget_bytes + most_sessions * record_bytes`.
     pub budget_bytes: u64,
     /// The most that one session is granted ahead.
     pub window_bytes: u64,
@@ -165,7 +165,12 @@ impl Sessions {
         session: SessionKey,
         settlement: &Settlement<'_>,
     ) -> Result<Settled, Violation> {
-        let actor = self.actor(session)?;
+        let Some(actor) = self.actors.get_mut(&session.actor) else {
+            // Forgotten since: nothing of it was pending, so these are duplicates.
+            let acked = settlement.of_duplicates_only()?;
+            self.orphaned_bytes = self.orphaned_bytes.saturating_sub(settlement.bytes);
+            return Ok(Settled { acked, to: None });
+        };
         let acked = actor.settle(settlement)?;
         let is_current = actor.is_connected() && actor.newest() == session.epoch;
         if is_current {
@@ -187,20 +192,23 @@ impl Sessions {
     }
 
     /// New grants, where there is enough to be worth a message: to be called after `ready`,
-    /// `settle` and `close`. Every ready session gets the same share of the budget.
+    /// `settle` and `close`. Every ready session gets the same share of the budget, or one record if
+    /// the budget is used up: it waits for that only while sessions that are over still hold bytes.
     pub fn grants(&mut self) -> Vec<(SessionKey, Credit)> {
         let SessionsConfig { budget_bytes, window_bytes, record_bytes, .. } = self.config;
         let ready = self.actors.values().filter(|actor| actor.is_ready()).count().max(1) as u64;
         let share = (budget_bytes / ready).min(window_bytes).max(record_bytes);
-        let held: u64 = self.actors.values().map(LearnerSession::outstanding).sum();
-        let mut free = budget_bytes.saturating_sub(held + self.orphaned_bytes);
+        let outstanding = self.outstanding_bytes();
+        let mut free = budget_bytes.saturating_sub(outstanding);
+        let mut room = (budget_bytes + ready * record_bytes).saturating_sub(outstanding);
         let mut grants = Vec::new();
         for (&id, actor) in self.actors.iter_mut().filter(|(_, actor)| actor.is_ready()) {
             let outstanding = actor.outstanding();
-            let guaranteed = record_bytes.saturating_sub(outstanding);
+            let guaranteed = record_bytes.saturating_sub(outstanding).min(room);
             let more = share.saturating_sub(outstanding).min(free).max(guaranteed);
             if more > 0 && (4 * more >= share || actor.unspent() < record_bytes) {
                 free = free.saturating_sub(more);
+                room = room.saturating_sub(more);
                 let session = SessionKey { actor: id, epoch: actor.newest() };
                 grants.push((session, actor.grant(more)));
             }
@@ -223,6 +231,11 @@ impl Sessions {
     /// Bytes that sessions may make the learner hold now.
     pub fn outstanding_bytes(&self) -> u64 {
         self.orphaned_bytes + self.actors.values().map(LearnerSession::outstanding).sum::<u64>()
+    }
+
+    /// Bytes of records that came and are not free yet.
+    pub fn held_bytes(&self) -> u64 {
+        self.orphaned_bytes + self.actors.values().map(LearnerSession::held).sum::<u64>()
     }
 
     fn connected(&self, actor: ActorId) -> Option<SessionKey> {
@@ -282,6 +295,30 @@ mod tests {
         assert_eq!(sessions.ready(old), Err(Violation::Fenced { newest }));
         sessions.close(old);
         assert_eq!(sessions.ready(SessionKey { epoch: newest, ..old }), Ok(()));
+    }
+
+    #[test]
+    fn connecting_again_and_again_gains_no_memory() {
+        let mut sessions = sessions(1, false);
+        let mut claim = None;
+        let mut sent = Vec::new();
+        for round in 0..100 {
+            let Identity { actor, secret, epoch } =
+                sessions.hello(claim.as_ref(), Secret([1; 16])).unwrap().identity;
+            let key = SessionKey { actor, epoch };
+            claim = Some(Resume { actor, secret, acked_records: 0, leftovers: vec![] });
+            sessions.ready(key).unwrap();
+            for (_, credit) in sessions.grants() {
+                let incoming = Incoming { epoch, first: Seq(0), count: 1, bytes: credit.bytes };
+                sessions.receive(key, &incoming).unwrap();
+                sent.push((key, credit.bytes));
+            }
+            assert!(sessions.outstanding_bytes() <= 1000 + 2 * 100, "in round {round}");
+        }
+        let (key, bytes) = sent[0];
+        let settlement = Settlement { epoch: key.epoch, accepted: 1, rejected: &[], bytes };
+        sessions.settle(key, &settlement).unwrap();
+        assert_eq!(sessions.grants().len(), 1, "it goes on as soon as there is room");
     }
 
     #[test]
