@@ -552,7 +552,8 @@ pub struct Fingerprints {
 /// A data file of the run.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Asset {
-    /// As the run file writes it: a relative path without "..".
+    /// As the run file writes it. It says which of its files this is, and must not be used as a path:
+    /// the receiver names its copy by the hash.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// 32 bytes.
