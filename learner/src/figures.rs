@@ -51,6 +51,8 @@ pub struct Figures {
     pub updates: u64,
     /// Trajectories trained on, each as often as it was used.
     pub samples: u64,
+    /// Transitions trained on, the exits included.
+    pub transitions: u64,
     /// Batches without a step, because of an error or a number that was not finite.
     pub skipped_batches: u64,
     /// Loss of the last update.
@@ -92,9 +94,16 @@ impl Figures {
         self.paid = paid;
     }
 
-    /// Counts an update on trajectories with these lags.
-    pub fn update(&mut self, loss: f64, log_z: f64, lags: impl Iterator<Item = u64>) {
+    /// Counts an update on so many actions of trajectories with these lags.
+    pub fn update(
+        &mut self,
+        loss: f64,
+        log_z: f64,
+        actions: usize,
+        lags: impl Iterator<Item = u64>,
+    ) {
         self.updates += 1;
+        self.transitions += actions as u64;
         self.loss = Some(loss);
         self.log_z = Some(log_z);
         if self.recent_log_z.len() == LOG_Z_WINDOW {
@@ -103,6 +112,7 @@ impl Figures {
         self.recent_log_z.push_back(log_z);
         for lag in lags {
             self.samples += 1;
+            self.transitions += 1;
             self.lag_sum += lag;
             self.lag_max = self.lag_max.max(lag);
         }
@@ -121,6 +131,11 @@ impl Figures {
     /// Mean lag in updates over all samples; 0 before the first.
     pub fn lag_mean(&self) -> f64 {
         self.lag_sum as f64 / self.samples.max(1) as f64
+    }
+
+    /// Mean transitions of a sample, the exit included; 0 before the first.
+    pub fn mean_length(&self) -> f64 {
+        self.transitions as f64 / self.samples.max(1) as f64
     }
 
     /// log Z averaged over the last 1,000 updates.
@@ -161,12 +176,13 @@ mod tests {
     fn lags_and_log_z_are_averaged_over_what_was_trained() {
         let mut figures = Figures::default();
         assert_eq!((figures.lag_mean(), figures.log_z_mean()), (0.0, None));
-        figures.update(1.0, 3.0, [0, 2, 10].into_iter());
-        figures.update(0.5, 5.0, [4].into_iter());
+        figures.update(1.0, 3.0, 9, [0, 2, 10].into_iter());
+        figures.update(0.5, 5.0, 3, [4].into_iter());
         assert_eq!((figures.updates, figures.samples, figures.lag_max), (2, 4, 10));
         assert_eq!((figures.lag_mean(), figures.log_z_mean()), (4.0, Some(4.0)));
+        assert_eq!(figures.mean_length(), 4.0, "12 actions and 4 exits of 4 samples");
         for _ in 0..LOG_Z_WINDOW {
-            figures.update(0.5, 7.0, [].into_iter());
+            figures.update(0.5, 7.0, 0, [].into_iter());
         }
         assert_eq!(figures.log_z_mean(), Some(7.0));
     }

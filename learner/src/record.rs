@@ -109,6 +109,7 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         ("samples", figures.samples as f64),
         ("skipped_batches", figures.skipped_batches as f64),
         ("resident", view.resident() as f64),
+        ("mean_length", figures.mean_length()),
         ("lag_mean", figures.lag_mean()),
         ("lag_max", figures.lag_max as f64),
         ("actors", view.connected() as f64),
@@ -180,6 +181,8 @@ pub struct Summary {
     pub actors: usize,
     /// By reason; surplus after the goal is `run_complete`.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Mean transitions of the trajectories trained on, the exit included.
+    pub mean_length: f64,
     /// Updates between a trajectory's weights and the steps that trained on it.
     pub lag_mean: f64,
     /// The largest.
@@ -227,6 +230,7 @@ impl Summary {
             loss: figures.loss,
             actors: view.actors.len(),
             rejected: view.rejected(),
+            mean_length: figures.mean_length(),
             lag_mean: figures.lag_mean(),
             lag_max: figures.lag_max,
             counters: counters(view),

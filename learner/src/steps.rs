@@ -139,7 +139,9 @@ impl Steps {
     fn count(&mut self, report: &UpdateReport, samples: &Samples) {
         let before = report.step - 1;
         let lags = samples.policies.iter().map(|policy| before.saturating_sub(policy.step));
-        self.deps.board.update(|figures| figures.update(report.loss, report.log_z, lags));
+        self.deps.board.update(|figures| {
+            figures.update(report.loss, report.log_z, samples.actions.len(), lags)
+        });
     }
 
     fn skip(&mut self, step: u64, cause: &str, samples: &Samples) {
