@@ -315,3 +315,6 @@ async fn record(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
