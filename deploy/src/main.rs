@@ -1,2 +1,9 @@
-//! The `tributary` command.
-fn main() {}
+//! The `tributary` command with the built-in environments and rewards.
+
+use std::process::ExitCode;
+
+use tributary_common::registry::Registry;
+
+fn main() -> ExitCode {
+    tributary_deploy::main(Registry::builtin())
+}

@@ -1,0 +1,97 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tributary_common::registry::Registry;
+
+use crate::error::{CommandError, USAGE};
+use crate::{actor, check, child, evaluate, sample, status, train, watch};
+
+const EXAMPLES: &str = "\
+Examples:
+  tributary check examples/hypergrid.toml       what would be trained, and is it well?
+  tributary train examples/hypergrid.toml       one learner and an actor per core, on this machine
+  tributary train run.toml --actors 8 --set learner.batch=128 --set reward.exponent=4
+  tributary evaluate runs/hypergrid-1           the exact distance to the target
+  tributary sample runs/hypergrid-1 --count 5   objects, with their log-reward
+  tributary status http://127.0.0.1:4100        a running learner (runs/NAME/address.json says where)
+
+Exit codes: 0 done, 64 usage, 70 a bug, 75 try again later, 78 configuration, 130 interrupted";
+
+/// Trains GFlowNets: samplers that draw an object with probability proportional to its reward
+///
+/// Many actors draw objects and pay for their rewards, one learner trains on them. Everything about
+/// a run is in one TOML file; `tributary check` explains what is wrong with it.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the command can do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Train(train::Options),
+    Actor(actor::Options),
+    Check(check::Options),
+    Evaluate(evaluate::Options),
+    Sample(sample::Options),
+    Status(status::Options),
+    Watch(watch::Options),
+    Child(child::Options),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self, registry: Registry) -> Result<(), CommandError> {
+        match self {
+            Self::Train(options) => train::run(options, &registry),
+            Self::Actor(options) => actor::run(options, registry),
+            Self::Check(options) => check::run(&options, &registry),
+            Self::Evaluate(options) => evaluate::run(&options, &registry),
+            Self::Sample(options) => sample::run(&options, &registry),
+            Self::Status(options) => status::run(&options),
+            Self::Watch(options) => watch::run(options),
+            Self::Child(options) => child::run(&options),
+        }
+    }
+}
+
+/// The command that the arguments name, or the exit code of a usage error, `--help` or `--version`
+/// after saying so.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, ExitCode> {
+    Cli::try_parse_from(arguments).map(|cli| cli.command).map_err(|error| {
+        // Nobody may be left to read it.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_teaches() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        for word in ["train", "actor", "check", "evaluate", "sample", "status", "watch", "78"] {
+            assert!(help.contains(word), "{word} is not in\n{help}");
+        }
+        assert!(!help.contains("child"), "{help}");
+    }
+
+    #[test]
+    fn overrides_are_read_as_pairs() {
+        let arguments = ["tributary", "check", "a.toml", "--set", "learner.batch=8"];
+        let Ok(Command::Check(options)) = parse(arguments.iter().map(OsString::from)) else {
+            unreachable!("not read as a check");
+        };
+        assert_eq!(options.run_file.overrides, [("learner.batch".to_owned(), "8".to_owned())]);
+    }
+}

@@ -1,0 +1,86 @@
+//! What the commands ask a running learner.
+
+use std::time::Duration;
+
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use tributary_proto::limits;
+use tributary_proto::v1::control_client::ControlClient;
+use tributary_proto::v1::{MetricsRecord, StatusReply, StatusRequest, WatchRequest};
+
+use crate::error::CommandError;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a command that waits for the network.
+pub(crate) fn block_on<T>(
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::system("start the network runtime"))?;
+    runtime.block_on(work)
+}
+
+/// A connection to a learner's control service.
+#[derive(Clone)]
+pub(crate) struct Control {
+    client: ControlClient<Channel>,
+    address: String,
+}
+
+impl Control {
+    /// Connects to `http://HOST:PORT`.
+    pub(crate) async fn connect(address: &str) -> Result<Self, CommandError> {
+        let channel = limits::endpoint(address)?.connect().await.map_err(|error| {
+            CommandError::Unreachable { address: address.to_owned(), reason: innermost(&error) }
+        })?;
+        Ok(Self { client: limits::control_client(channel), address: address.to_owned() })
+    }
+
+    /// Everything about the run, now.
+    pub(crate) async fn status(&mut self) -> Result<StatusReply, CommandError> {
+        let mut request = tonic::Request::new(StatusRequest {});
+        request.set_timeout(PATIENCE);
+        let answer = self.client.status(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.refused(&status))
+    }
+
+    /// Metrics whose names start with one of the prefixes (none: all), as they are made.
+    pub(crate) async fn watch(mut self, prefixes: Vec<String>) -> Result<Records, CommandError> {
+        let answer = self.client.watch(WatchRequest { prefixes }).await;
+        let stream = answer.map_err(|status| self.refused(&status))?.into_inner();
+        Ok(Records { stream, control: self })
+    }
+
+    fn refused(&self, status: &Status) -> CommandError {
+        let reason = match status.message() {
+            "" => status.code().description().to_owned(),
+            message => message.to_owned(),
+        };
+        CommandError::Unreachable { address: self.address.clone(), reason }
+    }
+}
+
+/// A stream of metrics.
+pub(crate) struct Records {
+    stream: Streaming<MetricsRecord>,
+    control: Control,
+}
+
+impl Records {
+    /// The next; `None` once the run has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<MetricsRecord>, CommandError> {
+        self.stream.message().await.map_err(|status| self.control.refused(&status))
+    }
+}
+
+/// The first cause of an error, which says most.
+fn innermost(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
+    }
+}

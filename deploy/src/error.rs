@@ -1,0 +1,153 @@
+//! Why a command ends other than well, what it says and its exit code.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tributary_actor::error::ActorError;
+use tributary_common::checkpoint::CheckpointError;
+use tributary_common::exact::ExactError;
+use tributary_common::run_file::RunFileError;
+use tributary_proto::limits::InvalidAddress;
+
+/// The command line makes no sense.
+pub(crate) const USAGE: u8 = 64;
+/// A bug.
+pub(crate) const BUG: u8 = 70;
+/// It may work later.
+pub(crate) const TRY_AGAIN: u8 = 75;
+/// Something that the user wrote must change.
+pub(crate) const CONFIGURATION: u8 = 78;
+/// The user stopped it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command ends other than well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// What is wrong with a run file.
+    #[error(transparent)]
+    RunFile(#[from] RunFileError),
+    /// A file that cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory that is not what a command needs.
+    #[error("the run directory {} {reason}", path.display())]
+    RunDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A run without usable weights.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The environment does not work.
+    #[error("the environment \"{kind}\" does not work: {reason}")]
+    Environment {
+        /// Its kind.
+        kind: String,
+        /// Which law it breaks, and where.
+        reason: String,
+    },
+    /// The reward does not work.
+    #[error("the reward \"{kind}\" does not work: {reason}")]
+    Reward {
+        /// Its kind.
+        kind: String,
+        /// On which object, and why.
+        reason: String,
+    },
+    /// There is no exact comparison.
+    #[error(transparent)]
+    Exact(#[from] ExactError),
+    /// The learner's program is not there.
+    #[error(
+        "there is no learner program {}: build it (cargo build -p tributary-learner), or name it \
+         in the environment variable TRIBUTARY_LEARNER", path.display()
+    )]
+    NoLearnerProgram {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// An address that cannot be a learner's.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    /// A learner that does not answer.
+    #[error("no answer from the learner at {address}: {reason}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// An actor's own reasons.
+    #[error(transparent)]
+    Actor(#[from] ActorError),
+    /// The training ended badly; the words have been said where they are known best.
+    #[error("{reason}")]
+    Training {
+        /// What happened, with the tail of the log.
+        reason: String,
+        /// Of the process that failed, where it means something.
+        exit_code: u8,
+    },
+    /// The user stopped it, and has been told what is kept.
+    #[error("interrupted")]
+    Interrupted,
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    /// The system refuses something.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl CommandError {
+    /// For `map_err`: the system refused to do this.
+    pub(crate) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { action: action.into(), source }
+    }
+
+    /// Says what happened on stderr, and gives the exit code. A reader that left is no error.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Interrupted => {}
+            Self::RunFile(error) if error.problems.len() > 1 => {
+                eprintln!("error: {} problems\n{error}", error.problems.len());
+            }
+            error => eprintln!("error: {error}"),
+        }
+        ExitCode::from(self.exit_code())
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::RunFile(_)
+            | Self::Unreadable { .. }
+            | Self::RunDirectory { .. }
+            | Self::Checkpoint(_)
+            | Self::Environment { .. }
+            | Self::Reward { .. }
+            | Self::Exact(_)
+            | Self::NoLearnerProgram { .. } => CONFIGURATION,
+            Self::Address(_) => USAGE,
+            Self::Unreachable { .. } | Self::Output(_) | Self::System { .. } => TRY_AGAIN,
+            Self::Actor(error) => error.exit_code(),
+            Self::Training { exit_code, .. } => *exit_code,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A run file, read and made into an environment and a reward.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tributary_common::registry::{Registry, Task};
+use tributary_common::run_file::{RunFile, parse_override};
+
+use crate::error::CommandError;
+
+/// Which run file, and what to change in it.
+#[derive(Args)]
+pub(crate) struct RunFileOptions {
+    /// The run file (TOML)
+    #[arg(value_name = "RUN.toml")]
+    pub(crate) path: PathBuf,
+    /// Changes a value of the run file, for example --set learner.batch=128
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = parse_override)]
+    pub(crate) overrides: Vec<(String, String)>,
+}
+
+impl RunFileOptions {
+    /// Reads the run file and makes what it describes.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or all of its problems.
+    pub(crate) fn read(&self, registry: &Registry) -> Result<Described, CommandError> {
+        read(&self.path, &self.overrides, registry)
+    }
+}
+
+/// A run file and what it describes.
+pub(crate) struct Described {
+    /// Its effective values.
+    pub(crate) run_file: RunFile,
+    /// Its environment and reward.
+    pub(crate) task: Task,
+}
+
+/// Reads a run file and makes what it describes; data files are found relative to it.
+pub(crate) fn read(
+    path: &Path,
+    overrides: &[(String, String)],
+    registry: &Registry,
+) -> Result<Described, CommandError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| CommandError::Unreadable { path: path.to_owned(), source })?;
+    let files = path.parent().unwrap_or(Path::new(""));
+    let (run_file, task) =
+        registry.read(&text, overrides, files).map_err(|error| error.in_file(path))?;
+    Ok(Described { run_file, task })
+}

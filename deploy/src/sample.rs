@@ -1,0 +1,117 @@
+//! `tributary sample`: objects drawn from a trained policy.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tributary_common::object::Object;
+use tributary_common::registry::Registry;
+
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::run_directory::{Trained, WeightSet};
+use crate::snapshot::{Drawing, Worth, measure};
+
+/// Objects drawn, measured and printed at a time.
+const BATCH: usize = 256;
+
+/// Draws objects from a run's newest checkpoint, with their log-reward
+///
+/// One object a line on standard output and nothing else there. Objects come as often as the policy
+/// draws them, the same ones for the same seed and checkpoint.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    directory: PathBuf,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    count: usize,
+    /// The form of a line
+    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+    format: Format,
+    /// Other seeds draw other objects
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Which of the two sets of weights
+    #[arg(long, value_enum, default_value_t = WeightSet::Ema)]
+    weights: WeightSet,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// {"object": ..., "log_reward": ..., "raw": [...]}; log_reward is null where R = 0
+    Jsonl,
+    /// Columns object, log_reward and the reward's raw values, after a header line
+    Csv,
+}
+
+/// Draws and prints.
+pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandError> {
+    let trained = Trained::open(&options.directory, options.weights, registry)?;
+    let reward = trained.task.reward.as_ref();
+    let mut drawing = Drawing::new(&trained.task.environment, &trained.snapshot, options.seed);
+    let mut output = Output::new();
+    if matches!(options.format, Format::Csv) {
+        let raw = reward.outputs().into_iter().map(|output| quoted(&output.name));
+        let columns: Vec<String> =
+            ["object".to_owned(), "log_reward".to_owned()].into_iter().chain(raw).collect();
+        output.line(columns.join(","))?;
+    }
+    let mut left = options.count;
+    while left > 0 {
+        let drawn = drawing.next(left.min(BATCH))?;
+        left -= drawn.len();
+        let objects: Vec<Object> = drawn.into_iter().map(|(object, _)| object).collect();
+        for (object, worth) in objects.iter().zip(measure(reward, &objects)?) {
+            output.line(match options.format {
+                Format::Jsonl => json_line(object, &worth),
+                Format::Csv => csv_line(object, &worth),
+            })?;
+        }
+        output.flush()?;
+    }
+    output.flush()
+}
+
+fn json_line(object: &Object, worth: &Worth) -> String {
+    let log_reward = worth.log_reward.get();
+    json!({ "object": object, "log_reward": log_reward, "raw": worth.raw }).to_string()
+}
+
+fn csv_line(object: &Object, worth: &Worth) -> String {
+    let raw = worth.raw.iter().map(ToString::to_string);
+    let cells = [quoted(&object.to_string()), worth.log_reward.to_string()];
+    cells.into_iter().chain(raw).collect::<Vec<_>>().join(",")
+}
+
+/// A cell, in quotes where RFC 4180 wants them.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tributary_common::log_space::LogReward;
+
+    fn worth(reward: f64) -> Worth {
+        Worth { raw: vec![reward], log_reward: LogReward::from_reward(reward).unwrap() }
+    }
+
+    #[test]
+    fn lines_are_readable_by_machines() {
+        let cell = Object::Integers(vec![3, 0]);
+        let expected = r#"{"log_reward":0.0,"object":[3,0],"raw":[1.0]}"#;
+        assert_eq!(json_line(&cell, &worth(1.0)), expected);
+        assert!(json_line(&cell, &worth(0.0)).contains(r#""log_reward":null"#));
+        let words = Object::Words(vec!["a,b".into(), "say \"c\"".into()]);
+        assert_eq!(csv_line(&words, &worth(1.0)), r#""a,b say ""c""",0,1"#);
+        assert_eq!(csv_line(&cell, &worth(0.0)), "3 0,-inf,0");
+    }
+}

@@ -1,0 +1,122 @@
+//! `tributary status`: a running learner on one page.
+
+use clap::Args;
+use tributary_proto::v1::{ActorRow, Books, Goals, RunState, StatusReply};
+
+use crate::control::{self, Control};
+use crate::display::{Table, clock, count, grouped, short};
+use crate::error::CommandError;
+use crate::output;
+
+/// Shows what a running learner is doing: figures, actors, books
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The learner's address, http://HOST:PORT (the run directory's address.json holds it)
+    #[arg(value_name = "URL")]
+    learner: String,
+}
+
+/// Asks and prints.
+pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
+    let status =
+        control::block_on(async { Control::connect(&options.learner).await?.status().await })?;
+    output::print(&page(&status))
+}
+
+/// The page.
+fn page(status: &StatusReply) -> String {
+    let mut table = Table::default();
+    table.section("training");
+    figures(&mut table, status);
+    table.section("books");
+    if let Some(books) = &status.books {
+        self::books(&mut table, books);
+    }
+    table.section("seconds waited");
+    for (edge, seconds) in &status.waited_seconds {
+        table.row(&edge.replace('.', " for "), short(*seconds));
+    }
+    table.section("actors");
+    for actor in &status.actors {
+        table.row(&format!("{} {}", actor.id, actor.name), self::actor(actor));
+    }
+    let state = match status.state() {
+        RunState::Unspecified => "in an unknown state",
+        RunState::Recovering => "recovering",
+        RunState::Running => "running",
+        RunState::Degraded => "degraded: not acking",
+        RunState::Stopping => "stopping",
+    };
+    format!(
+        "{}: {state}, {} of training ({}, incarnation {})\n{}",
+        status.run_name,
+        clock(status.seconds),
+        status.software,
+        status.incarnation,
+        table.text()
+    )
+}
+
+fn figures(table: &mut Table, status: &StatusReply) {
+    let counters = status.counters.unwrap_or_default();
+    let goals = status.goals.unwrap_or_default();
+    let Goals { generated, paid, updates, seconds } = goals;
+    let of = |done: u64, goal: Option<u64>| match goal {
+        Some(goal) => format!("{} of {}", grouped(done), grouped(goal)),
+        None => grouped(done),
+    };
+    table.row("trajectories", of(counters.generated, generated));
+    table.row("objects paid for", of(counters.paid, paid));
+    table.row("updates", of(counters.updates, updates));
+    table.row("samples trained on", grouped(counters.samples));
+    if let Some(seconds) = seconds {
+        table.row("time", format!("{} of {}", clock(status.seconds), clock(seconds)));
+    }
+    table.row("trajectories/s", short(status.trajectories_per_second));
+    if let Some(loss) = status.loss {
+        table.row("loss", short(loss));
+    }
+    if let Some(log_z) = status.log_z {
+        table.row("log Z", format!("{log_z:.4}"));
+    }
+    if let Some(exact) = &status.exact {
+        let at = count(exact.generated, "trajectory").replace("ys", "ies");
+        table.row("total variation", format!("{:.4} (after {at})", exact.total_variation));
+        table.row("log Z of the target", format!("{:.4}", exact.log_z_target));
+    }
+    let lag = format!("{} updates on average, {} at most", short(status.lag_mean), status.lag_max);
+    table.row("lag", lag);
+}
+
+fn books(table: &mut Table, books: &Books) {
+    let rejected: u64 = books.rejected.values().sum();
+    table.row("received", grouped(books.received));
+    table.row("= accepted", grouped(books.accepted));
+    table.row("+ duplicate", grouped(books.duplicate));
+    table.row("+ rejected", grouped(rejected));
+    for (reason, number) in &books.rejected {
+        table.row(&format!("    {}", reason.replace('_', " ")), grouped(*number));
+    }
+    table.row("+ pending", grouped(books.pending));
+    table.row("accepted", grouped(books.accepted));
+    table.row("= resident", grouped(books.resident));
+    table.row("+ evicted", grouped(books.evicted));
+    table.row("+ merged", grouped(books.merged));
+    table.row("+ lost in restart", grouped(books.lost_in_restart));
+    table.row("+ waiting", grouped(books.waiting));
+}
+
+fn actor(actor: &ActorRow) -> String {
+    let state = actor.state().as_str_name();
+    let state = state.trim_start_matches("ACTOR_STATE_").to_lowercase();
+    let version = actor.policy.unwrap_or_default().step;
+    format!(
+        "{state}, {}/s, {} accepted, {} unacked, weights of update {}, on {} (process {})",
+        short(actor.trajectories_per_second),
+        grouped(actor.accepted),
+        grouped(actor.unacked),
+        grouped(version),
+        actor.host,
+        actor.process,
+    )
+}

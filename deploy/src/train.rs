@@ -1,0 +1,180 @@
+//! `tributary train`: a learner and its actors on this machine, from start to the final table.
+
+mod cores;
+mod crew;
+mod learner;
+mod plan;
+mod process;
+mod progress;
+mod report;
+mod signals;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use tokio::sync::watch;
+use tributary_common::registry::Registry;
+use tributary_proto::v1::{RunState, StatusReply};
+
+use crate::check;
+use crate::control;
+use crate::error::{BUG, CommandError};
+use crate::output;
+use crate::run_file::RunFileOptions;
+use crew::{Crew, Event};
+use learner::Learner;
+use plan::Plan;
+use progress::Progress;
+use signals::Signals;
+
+/// Trains on this machine: one learner and some actors, as processes of their own
+///
+/// First the run file is checked as `tributary check` does. Then the run directory is made, the
+/// learner and the actors are started on a free loopback port, an actor that dies is started again,
+/// and the progress is shown until the run reaches one of its stops. At the end the exact distance
+/// to the target is printed, where the environment is small enough to be walked state by state.
+///
+/// The cores are divided so that nobody waits for a core that another holds: a quarter of them (at
+/// most 8) goes to the learner's tensor operations, each of the others to an actor with one rollout
+/// thread; there are at least two actors, since actors wait while the learner is busy. With
+/// --actors the learner gets what is left, from 1 to 8; `learner.threads` and `actor.threads` of
+/// the run file win.
+///
+/// Ctrl-C (or SIGTERM) asks for an orderly end: a checkpoint and a summary are written and the exit
+/// code is 130; a second one ends everything at once.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    run_file: RunFileOptions,
+    /// Number of actors [default: the cores that the learner leaves, at least 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    actors: Option<u32>,
+    /// Threads of the learner's tensor operations [default: see above]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Where the run will live; may not hold another run [default: runs/NAME-1, -2, ...]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// The seed of every random stream, the same as --set run.seed=S
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+/// Trains, and prints the final table.
+pub(crate) fn run(mut options: Options, registry: &Registry) -> Result<(), CommandError> {
+    if let Some(seed) = options.seed {
+        options.run_file.overrides.push(("run.seed".to_owned(), seed.to_string()));
+    }
+    let described = options.run_file.read(registry)?;
+    check::examine(&described.task, check::Thoroughness::Quick)?;
+    let plan = Plan::make(&options, &described.run_file)?;
+    let interrupted = control::block_on(train(&plan))?;
+    output::print(&report::of_run(&plan)?)?;
+    if interrupted { Err(CommandError::Interrupted) } else { Ok(()) }
+}
+
+/// Runs the learner and its actors to the end; whether the user stopped it.
+async fn train(plan: &Plan) -> Result<bool, CommandError> {
+    let mut signals = Signals::new()?;
+    let mut learner = Learner::start(plan)?;
+    let progress = Progress::new(plan);
+    let address = tokio::select! {
+        biased;
+        () = signals.next() => {
+            learner.kill().await;
+            return Err(CommandError::Interrupted);
+        }
+        address = learner.address() => address?,
+    };
+    let (latest, statuses) = watch::channel(None);
+    let _polling = progress::poll(address.clone(), latest);
+    let crew = Crew::start(plan, &address)?;
+    Training { learner, crew, statuses, progress, signals, interrupted: false, failure: None }
+        .until_the_end()
+        .await
+}
+
+/// A run under way.
+struct Training {
+    learner: Learner,
+    crew: Crew,
+    statuses: watch::Receiver<Option<StatusReply>>,
+    progress: Progress,
+    signals: Signals,
+    /// The user wants it to stop.
+    interrupted: bool,
+    /// Why it must stop.
+    failure: Option<CommandError>,
+}
+
+impl Training {
+    /// Watches over everything until the learner has ended; whether the user stopped it.
+    async fn until_the_end(mut self) -> Result<bool, CommandError> {
+        let status = loop {
+            tokio::select! {
+                biased;
+                () = self.signals.next() => {
+                    if self.interrupted {
+                        self.learner.kill().await;
+                        self.crew.kill().await;
+                        return Err(CommandError::Interrupted);
+                    }
+                    self.interrupted = true;
+                    self.stop("stopping: the learner saves a checkpoint; again to end at once");
+                }
+                status = self.learner.ended() => break status?,
+                Some(event) = self.crew.next() => self.hear(event),
+                Ok(()) = self.statuses.changed() => self.look(),
+            }
+        };
+        self.crew.end(status.code() == Some(0)).await;
+        self.progress.finish();
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        match status.code() {
+            Some(0) => Ok(self.interrupted),
+            Some(130) if self.interrupted => Ok(true),
+            _ => Err(self.learner.failed(status)),
+        }
+    }
+
+    fn look(&mut self) {
+        let status = self.statuses.borrow_and_update();
+        let Some(status) = status.as_ref() else { return };
+        if status.state() == RunState::Stopping {
+            self.crew.drain();
+        }
+        self.progress.show(status, Instant::now());
+    }
+
+    fn hear(&mut self, event: Event) {
+        self.progress.say(&event.to_string());
+        match event {
+            Event::Restarting { .. } | Event::GivenUp { left: 1.., .. } => {}
+            Event::GivenUp { .. } => {
+                let reason = "no actor stays alive; see their logs".to_owned();
+                self.fail(CommandError::Training { reason, exit_code: BUG });
+            }
+            Event::Refused { exit_code, .. } => {
+                let reason = event.to_string();
+                self.fail(CommandError::Training { reason, exit_code });
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: CommandError) {
+        if self.failure.is_none() {
+            self.failure = Some(failure);
+            self.stop("stopping");
+        }
+    }
+
+    /// Asks the learner to end in good order.
+    fn stop(&mut self, why: &str) {
+        self.progress.say(why);
+        self.crew.drain();
+        self.learner.terminate();
+    }
+}

@@ -1,0 +1,118 @@
+//! What will be started, where, and with what arguments.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tributary_common::run_file::RunFile;
+
+use super::Options;
+use super::cores::{self, Division};
+use crate::error::CommandError;
+
+/// Everything decided before the first process starts.
+pub(super) struct Plan {
+    /// The run's name.
+    pub(super) name: String,
+    /// The run directory; it exists and holds no run.
+    pub(super) directory: PathBuf,
+    /// This program.
+    pub(super) program: PathBuf,
+    /// The learner's program and its arguments.
+    pub(super) learner: Vec<OsString>,
+    /// Who gets which cores.
+    pub(super) division: Division,
+}
+
+impl Plan {
+    /// Decides, and makes the run directory.
+    pub(super) fn make(options: &Options, run_file: &RunFile) -> Result<Self, CommandError> {
+        let program =
+            env::current_exe().map_err(CommandError::system("find the path of this program"))?;
+        let learner_program = learner_program(&program)?;
+        let division = cores::divide(
+            cores::available(),
+            run_file.actor.threads,
+            options.actors.map(|actors| actors as usize),
+            options.threads.map(|threads| threads as usize).or(run_file.learner.threads),
+        );
+        let directory = match &options.run_dir {
+            Some(path) => claim(path)?,
+            None => next_free(&run_file.run.name)?,
+        };
+        let mut learner: Vec<OsString> = vec![learner_program.into()];
+        learner.extend(["--run-file".into(), options.run_file.path.clone().into()]);
+        learner.extend(["--run-dir".into(), directory.clone().into()]);
+        learner.extend(["--threads".into(), division.learner_threads.to_string().into()]);
+        for (key, value) in &options.run_file.overrides {
+            learner.extend(["--set".into(), format!("{key}={value}").into()]);
+        }
+        let name = run_file.run.name.clone();
+        Ok(Self { name, directory, program, learner, division })
+    }
+
+    /// Where a process writes what it has to say.
+    pub(super) fn log(&self, process: &str) -> PathBuf {
+        self.directory.join("logs").join(format!("{process}.log"))
+    }
+
+    /// The command of an actor.
+    pub(super) fn actor(&self, name: &str, address: &str) -> Vec<OsString> {
+        let program = self.program.clone().into_os_string();
+        let arguments = ["actor", "--learner", address, "--name", name].map(OsString::from);
+        [program].into_iter().chain(arguments).collect()
+    }
+}
+
+/// The learner's program: what TRIBUTARY_LEARNER names, or else the one beside this program that is
+/// called as this one with "-learner" behind.
+fn learner_program(program: &Path) -> Result<PathBuf, CommandError> {
+    let path = env::var_os("TRIBUTARY_LEARNER").map_or_else(
+        || {
+            let mut name = program.file_name().unwrap_or_default().to_os_string();
+            name.push("-learner");
+            program.with_file_name(name)
+        },
+        PathBuf::from,
+    );
+    if path.is_file() { Ok(path) } else { Err(CommandError::NoLearnerProgram { path }) }
+}
+
+/// Takes the directory that the user named, unless a run lives there.
+fn claim(path: &Path) -> Result<PathBuf, CommandError> {
+    let occupied = ["run.json", "run.toml", "address.json"].iter().find(|f| path.join(f).exists());
+    if let Some(file) = occupied {
+        let reason = format!("holds a run already ({file}); give another --run-dir");
+        return Err(CommandError::RunDirectory { path: path.to_owned(), reason });
+    }
+    make_logs(path)?;
+    Ok(path.to_owned())
+}
+
+/// Makes the first of runs/NAME-1, runs/NAME-2, ... that does not exist.
+fn next_free(name: &str) -> Result<PathBuf, CommandError> {
+    let runs = Path::new("runs");
+    fs::create_dir_all(runs).map_err(CommandError::system("make the directory runs"))?;
+    for number in 1_u32.. {
+        let path = runs.join(format!("{name}-{number}"));
+        match fs::create_dir(&path) {
+            Ok(()) => {
+                make_logs(&path)?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(CommandError::system(format!("make {}", path.display()))(error));
+            }
+        }
+    }
+    let reason = "cannot be named: too many runs".to_owned();
+    Err(CommandError::RunDirectory { path: runs.to_owned(), reason })
+}
+
+fn make_logs(path: &Path) -> Result<(), CommandError> {
+    let action = format!("make the directory {}", path.join("logs").display());
+    fs::create_dir_all(path.join("logs")).map_err(CommandError::system(action))
+}

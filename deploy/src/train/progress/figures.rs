@@ -1,0 +1,180 @@
+//! The figures of a status as the live display shows them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tributary_proto::v1::{ActorState, RunState, StatusReply};
+
+use crate::display::{clock, count, grouped, short};
+
+/// Texts of one moment.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// How much of the run is done, 0 to 1.
+    pub(super) done: f64,
+    elapsed: String,
+    goal: String,
+    left: Option<String>,
+    training: String,
+    flow: String,
+}
+
+impl Figures {
+    /// The figures of a status, and of what changed since an earlier one.
+    pub(super) fn of(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> Self {
+        let (done, goal) = nearest_goal(status);
+        let left = (done > 0.01 && done < 1.0 && status.state() == RunState::Running)
+            .then(|| clock(status.seconds * (1.0 - done) / done));
+        Self {
+            done,
+            elapsed: clock(status.seconds),
+            goal,
+            left,
+            training: training(status),
+            flow: flow(status, before),
+        }
+    }
+
+    /// For behind a bar: the goal, and two lines below.
+    pub(super) fn block(&self) -> String {
+        let left = self.left.as_ref().map_or_else(String::new, |left| format!("  eta {left}"));
+        format!("{}{left}\n  {}\n  {}", self.goal, self.training, self.flow)
+    }
+
+    /// All in one line.
+    pub(super) fn line(&self) -> String {
+        let left = self.left.as_ref().map_or_else(String::new, |left| format!("  eta {left}"));
+        format!("{}  {}  {}  {}{left}", self.elapsed, self.goal, self.training, self.flow)
+    }
+}
+
+/// The stop that is nearest: its share that is done, and the words for it.
+fn nearest_goal(status: &StatusReply) -> (f64, String) {
+    let counters = status.counters.unwrap_or_default();
+    let goals = status.goals.unwrap_or_default();
+    let counted = |done: u64, goal: Option<u64>, what: &str| {
+        let text = |goal: u64| format!("{} of {} {what}", grouped(done), grouped(goal));
+        goal.map(|goal| (done as f64 / goal.max(1) as f64, text(goal)))
+    };
+    let timed = goals.seconds.map(|goal| {
+        let text = format!("{} of {}", clock(status.seconds), clock(goal));
+        (status.seconds / goal.max(1e-9), text)
+    });
+    let all = [
+        counted(counters.generated, goals.generated, "trajectories"),
+        counted(counters.paid, goals.paid, "objects"),
+        counted(counters.updates, goals.updates, "updates"),
+        timed,
+    ];
+    let nearest = all.into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0));
+    let (done, text) =
+        nearest.unwrap_or_else(|| (0.0, format!("{} trajectories", grouped(counters.generated))));
+    (done.clamp(0.0, 1.0), text)
+}
+
+fn training(status: &StatusReply) -> String {
+    let mut parts = vec![format!("step {}", grouped(status.counters.unwrap_or_default().updates))];
+    parts.extend(status.loss.map(|loss| format!("loss {}", short(loss))));
+    parts.extend(status.log_z.map(|log_z| format!("log Z {log_z:.3}")));
+    parts.extend(status.exact.as_ref().map(|e| format!("TV {:.4}", e.total_variation)));
+    parts.join("  ")
+}
+
+fn flow(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> String {
+    let is_here = |state| !matches!(state, ActorState::Lost | ActorState::Gone);
+    let actors = status.actors.iter().filter(|actor| is_here(actor.state())).count();
+    let mut parts = vec![
+        format!("{}/s", grouped(status.trajectories_per_second.max(0.0) as u64)),
+        count(actors as u64, "actor"),
+        format!("lag {} (max {})", short(status.lag_mean), status.lag_max),
+    ];
+    parts.extend(before.and_then(|(time, before)| who_waits(status, before, time)));
+    parts.join("  ")
+}
+
+/// Who waited most since an earlier status, for what, and for which share of the time.
+fn who_waits(status: &StatusReply, before: &StatusReply, time: Duration) -> Option<String> {
+    let (now, then) = (waits(status), waits(before));
+    let share = |edge: &str, seconds: f64| {
+        (seconds - then.get(edge).copied().unwrap_or(0.0)) / time.as_secs_f64().max(1e-3)
+    };
+    let waits = now.iter().map(|(edge, seconds)| (edge, share(edge, *seconds)));
+    let (edge, share) = waits.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (share >= 0.05).then(|| format!("waiting: {edge} {:.0} %", 100.0 * share.min(1.0)))
+}
+
+/// Seconds waited so far: the learner's by "who for what", the actors' as their mean.
+fn waits(status: &StatusReply) -> BTreeMap<String, f64> {
+    // The learner adds up what actors report; here their mean is wanted.
+    let own = status.waited_seconds.iter().filter(|(edge, _)| !edge.starts_with("actors."));
+    let mut waits: BTreeMap<String, f64> =
+        own.map(|(edge, seconds)| (edge.replace('.', " for "), *seconds)).collect();
+    let reporting: Vec<_> =
+        status.actors.iter().filter(|actor| !actor.waited_seconds.is_empty()).collect();
+    for actor in &reporting {
+        for (what, seconds) in &actor.waited_seconds {
+            let mean = seconds / reporting.len() as f64;
+            *waits.entry(format!("actors for {what}")).or_default() += mean;
+        }
+    }
+    waits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tributary_proto::v1::{ActorRow, Counters, ExactEvaluation, Goals};
+
+    fn status(generated: u64, trainer: f64, credit: f64) -> StatusReply {
+        let actor = |id| ActorRow {
+            id,
+            state: ActorState::Streaming.into(),
+            waited_seconds: [("credit".to_owned(), credit)].into(),
+            ..ActorRow::default()
+        };
+        StatusReply {
+            state: RunState::Running.into(),
+            seconds: 30.0,
+            counters: Some(Counters { generated, updates: 3_797, ..Counters::default() }),
+            goals: Some(Goals { generated: Some(450_000), ..Goals::default() }),
+            loss: Some(0.41234),
+            log_z: Some(11.38),
+            exact: Some(ExactEvaluation { total_variation: 0.231, ..ExactEvaluation::default() }),
+            lag_mean: 5.125,
+            lag_max: 12,
+            trajectories_per_second: 2950.7,
+            waited_seconds: [("trainer.data".to_owned(), trainer)].into(),
+            actors: vec![actor(1), actor(2)],
+            ..StatusReply::default()
+        }
+    }
+
+    #[test]
+    fn a_line_says_everything() {
+        let before = status(100_000, 1.0, 3.0);
+        let now = status(150_000, 1.5, 7.0);
+        let figures = Figures::of(&now, Some((Duration::from_secs(5), &before)));
+        assert_eq!(
+            figures.line(),
+            "0:30  150,000 of 450,000 trajectories  step 3,797  loss 0.4123  log Z 11.380  \
+             TV 0.2310  2,950/s  2 actors  lag 5.125 (max 12)  waiting: actors for credit 80 %  \
+             eta 1:00"
+        );
+        assert!((figures.done - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(figures.block().lines().count(), 3);
+    }
+
+    #[test]
+    fn the_nearest_stop_counts_and_an_empty_status_is_fine() {
+        let mut now = status(150_000, 0.0, 0.0);
+        now.goals = Some(Goals {
+            generated: Some(450_000),
+            updates: Some(4_000),
+            seconds: Some(600.0),
+            ..Goals::default()
+        });
+        assert_eq!(Figures::of(&now, None).goal, "3,797 of 4,000 updates");
+        let empty = Figures::of(&StatusReply::default(), None);
+        assert_eq!((empty.done, empty.goal.as_str()), (0.0, "0 trajectories"));
+    }
+}

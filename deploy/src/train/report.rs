@@ -1,0 +1,145 @@
+//! The final table: what the run reached, what it did, where things are.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::plan::Plan;
+use crate::display::{Table, clock, grouped, short};
+use crate::error::CommandError;
+
+/// The table of a run that is over, from its `summary.json`.
+pub(super) fn of_run(plan: &Plan) -> Result<String, CommandError> {
+    let path = plan.directory.join("summary.json");
+    let text = fs::read_to_string(&path)
+        .map_err(|source| CommandError::Unreadable { path: path.clone(), source })?;
+    let summary: Value = serde_json::from_str(&text)
+        .map_err(|error| CommandError::Unreadable { path, source: error.into() })?;
+    let directory = plan.directory.display();
+    let mut table = Table::default();
+    distance(&mut table, &summary);
+    work(&mut table, &summary);
+    books(&mut table, &summary);
+    table.section("files");
+    table.row("figures", format!("{directory}/summary.json, {directory}/metrics.jsonl"));
+    table.row("weights", format!("{directory}/checkpoints"));
+    table.row("logs", format!("{directory}/logs"));
+    table.section("next");
+    table.row("objects", format!("tributary sample {directory} --count 10"));
+    table.row("distance", format!("tributary evaluate {directory}"));
+    let interrupted = summary["interrupted"].as_bool().unwrap_or(false);
+    let end = if interrupted { "stopped before its goal" } else { "done" };
+    let seconds = summary["seconds"].as_f64().unwrap_or(0.0);
+    Ok(format!("\n{}: {end}, {} of training\n{}", plan.name, clock(seconds), table.text()))
+}
+
+fn distance(table: &mut Table, summary: &Value) {
+    table.section("distance to the target, exact, of the averaged weights");
+    let mut figure = |name: &str, key: &str, decimals: usize| {
+        if let Some(value) = summary[key].as_f64() {
+            table.row(name, format!("{value:.decimals$}"));
+        }
+    };
+    figure("total variation", "total_variation", 4);
+    figure("Jensen-Shannon", "jensen_shannon", 5);
+    figure("KL(target, policy)", "kl_target_policy", 5);
+    figure("KL(policy, target)", "kl_policy_target", 5);
+    figure("Pearson (log p, log R)", "pearson", 4);
+    figure("Spearman", "spearman", 4);
+    figure("log Z of the target", "log_z_target", 6);
+    table.section("training");
+    row(table, summary, "log Z", "log_z", |value| format!("{value:.4}"));
+    let mean = |value: f64| format!("{value:.4}");
+    row(table, summary, "log Z, mean of 1,000 updates", "log_z_mean_1000", mean);
+    row(table, summary, "loss", "loss", short);
+}
+
+fn row(table: &mut Table, summary: &Value, name: &str, key: &str, text: impl Fn(f64) -> String) {
+    if let Some(value) = summary.pointer(&format!("/{}", key)).and_then(Value::as_f64) {
+        table.row(name, text(value));
+    }
+}
+
+fn work(table: &mut Table, summary: &Value) {
+    let whole = |value: f64| grouped(value as u64);
+    row(table, summary, "trajectories", "trajectories", whole);
+    row(table, summary, "objects paid for", "counters/paid", whole);
+    row(table, summary, "updates", "steps", whole);
+    row(table, summary, "samples trained on", "counters/samples", whole);
+    row(table, summary, "trajectories/s", "trajectories_per_second", whole);
+    let (mean, max) = (summary["lag_mean"].as_f64(), summary["lag_max"].as_u64());
+    if let (Some(mean), Some(max)) = (mean, max) {
+        table.row("lag", format!("{} updates on average, {max} at most", short(mean)));
+    }
+    let skipped = summary["skipped_batches"].as_u64().unwrap_or(0);
+    if skipped > 0 {
+        table.row("batches skipped", grouped(skipped));
+    }
+    let edges = summary["waited_seconds"].as_object().into_iter().flatten();
+    let waits: Vec<String> = edges
+        .filter_map(|(edge, seconds)| seconds.as_f64().map(|seconds| (edge, seconds)))
+        .filter(|(_, seconds)| *seconds >= 0.05)
+        .map(|(edge, seconds)| format!("{} {seconds:.1} s", edge.replace('.', " for ")))
+        .collect();
+    if !waits.is_empty() {
+        table.row("who waited", waits.join(", "));
+    }
+}
+
+fn books(table: &mut Table, summary: &Value) {
+    table.section("books");
+    let number = |name: &str| grouped(summary["books"][name].as_u64().unwrap_or(0));
+    let sum = |names: &[&str]| {
+        let terms = names.iter().map(|name| format!("{} {}", number(name), name.replace('_', " ")));
+        terms.collect::<Vec<_>>().join(" + ")
+    };
+    let received = sum(&["accepted", "duplicate", "rejected", "pending"]);
+    table.row("received", format!("{} = {received}", number("received")));
+    let accepted = sum(&["resident", "evicted", "merged", "lost_in_restart", "waiting"]);
+    table.row("accepted", format!("{} = {accepted}", number("accepted")));
+    for (reason, count) in summary["rejected"].as_object().into_iter().flatten() {
+        if let Some(count) = count.as_u64().filter(|count| *count > 0) {
+            table.row(&format!("rejected, {}", reason.replace('_', " ")), grouped(count));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::cores::Division;
+    use super::*;
+
+    #[test]
+    fn the_table_names_figures_books_and_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            name: "grid".to_owned(),
+            directory: folder.path().to_owned(),
+            program: "tributary".into(),
+            learner: Vec::new(),
+            division: Division { learner_threads: 1, actors: 2 },
+        };
+        assert!(of_run(&plan).unwrap_err().to_string().contains("summary.json"));
+        let summary = serde_json::json!({
+            "schema": 1, "interrupted": false, "seconds": 151.2, "trajectories": 450_000,
+            "steps": 7_031, "total_variation": 0.1612, "log_z": 11.4601, "log_z_target": 11.462147,
+            "lag_mean": 5.1, "lag_max": 12, "waited_seconds": {"trainer.data": 3.25},
+            "counters": {"paid": 60_000, "samples": 450_000}, "rejected": {"run_complete": 128},
+            "books": {"received": 450_128, "accepted": 450_000, "rejected": 128},
+        });
+        fs::write(folder.path().join("summary.json"), summary.to_string()).unwrap();
+        let table = of_run(&plan).unwrap();
+        for expected in [
+            "grid: done, 2:31 of training",
+            "total variation         0.1612",
+            "log Z of the target     11.462147",
+            "450,128 = 450,000 accepted + 0 duplicate + 128 rejected + 0 pending",
+            "rejected, run complete  128",
+            "trainer for data 3.2 s",
+            "tributary sample",
+        ] {
+            assert!(table.contains(expected), "{expected} is not in\n{table}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `tributary watch`: the metrics of a running learner, a line at a time.
+
+use clap::{Args, ValueEnum};
+use tributary_proto::v1::MetricsRecord;
+
+use crate::control::{self, Control};
+use crate::display::{clock, short};
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// Prints the metrics of a running learner as they are made, until the run ends
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The learner's address, http://HOST:PORT (the run directory's address.json holds it)
+    #[arg(value_name = "URL")]
+    learner: String,
+    /// Only metrics whose name starts with this; may be repeated
+    #[arg(long = "only", value_name = "PREFIX")]
+    prefixes: Vec<String>,
+    /// One line of text, or one JSON object, for each record
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Jsonl,
+}
+
+/// Prints records until the learner ends the stream.
+pub(crate) fn run(options: Options) -> Result<(), CommandError> {
+    control::block_on(async {
+        let mut records = Control::connect(&options.learner).await?.watch(options.prefixes).await?;
+        let mut output = Output::new();
+        while let Some(record) = records.next().await? {
+            output.line(match options.format {
+                Format::Text => text(&record),
+                Format::Jsonl => json(&record),
+            })?;
+            output.flush()?;
+        }
+        Ok(())
+    })
+}
+
+fn text(record: &MetricsRecord) -> String {
+    let values = record.values.iter().map(|(name, value)| format!("{name}={}", short(*value)));
+    let values: Vec<String> = values.collect();
+    format!("{} step={} {}", clock(record.seconds), record.step, values.join(" "))
+}
+
+/// The form of `metrics.jsonl`.
+fn json(record: &MetricsRecord) -> String {
+    let mut line = serde_json::json!({
+        "schema": 1,
+        "number": record.number,
+        "step": record.step,
+        "seconds": record.seconds,
+        "time": record.time,
+    });
+    for (name, value) in &record.values {
+        line[name] = (*value).into();
+    }
+    line.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_lines() {
+        let values = [("loss", 0.25), ("log_z", 11.4), ("kl", f64::INFINITY)];
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let record = MetricsRecord { number: 3, step: 40, seconds: 61.0, time: 0.0, values };
+        assert_eq!(text(&record), "1:01 step=40 kl=inf log_z=11.40 loss=0.2500");
+        let json: serde_json::Value = serde_json::from_str(&json(&record)).unwrap_or_default();
+        let expected = serde_json::json!({
+            "schema": 1, "number": 3, "step": 40, "seconds": 61.0, "time": 0.0,
+            "loss": 0.25, "log_z": 11.4, "kl": null,
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,61 @@
+//! Runs in which somebody dies or is stopped.
+
+use nix::sys::signal::Signal;
+
+use crate::programs::{ENDLESS, Training, grid, kill_now, stdout, tributary, wait_for};
+
+#[test]
+fn a_killed_actor_is_started_again_and_the_run_ends_well() {
+    let mut training = Training::start(&grid(60_000), &["--actors", "2"]);
+    training.is_training();
+    let learner = training.learner_process();
+    let actor = training.children().into_iter().find(|id| *id != learner).expect("an actor");
+    kill_now(actor);
+    wait_for("the report of the new start", || {
+        training.stderr().contains("was killed by signal 9; it is started again").then_some(())
+    });
+    training.end_well();
+    let summary = training.summary();
+    assert_eq!(summary["trajectories"], 60_000, "{summary}");
+    let distance = summary["total_variation"].as_f64().unwrap();
+    assert!(distance < 0.1, "total variation {distance}");
+    training.nothing_is_left();
+}
+
+#[test]
+fn a_killed_learner_is_reported_and_nothing_is_left() {
+    let mut training = Training::start(&grid(ENDLESS), &["--actors", "2"]);
+    training.is_training();
+    assert_eq!(training.children().len(), 3, "a learner and two actors");
+    kill_now(training.learner_process());
+    let status = training.end();
+    let stderr = training.stderr();
+    assert_eq!(status.code(), Some(70), "{stderr}");
+    assert!(stderr.contains("the learner was killed by signal 9"), "{stderr}");
+    assert!(stderr.contains("learner.log"), "{stderr}");
+    assert_eq!(training.children(), []);
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_weights() {
+    let mut training = Training::start(&grid(ENDLESS), &["--actors", "2"]);
+    training.is_training();
+    training.signal(Signal::SIGINT);
+    let status = training.end();
+    assert_eq!(status.code(), Some(130), "{}", training.words());
+    let (summary, stdout_text) = (training.summary(), training.stdout());
+    assert_eq!(summary["interrupted"], true, "{summary}");
+    assert!(stdout_text.contains("stopped before its goal"), "{stdout_text}");
+    training.nothing_is_left();
+    let page = stdout(&tributary(["evaluate", &training.run()]));
+    assert!(page.contains("total variation"), "{page}");
+}
+
+#[test]
+fn nothing_outlives_a_killed_train() {
+    let mut training = Training::start(&grid(ENDLESS), &["--actors", "2"]);
+    training.is_training();
+    training.signal(Signal::SIGKILL);
+    training.end();
+    training.nothing_is_left();
+}

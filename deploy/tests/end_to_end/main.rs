@@ -1,0 +1,8 @@
+//! Runs the real programs as a user would: `tributary` and, through it, `tributary-learner`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod endings;
+mod programs;
+mod training;
