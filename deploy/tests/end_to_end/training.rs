@@ -94,8 +94,8 @@ fn a_running_learner_can_be_watched() {
         .unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(watch.stdout.take().unwrap()));
     let records: Vec<Value> =
-        lines.take(2).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    assert!(records[1]["generated"].as_f64() > records[0]["generated"].as_f64(), "{records:?}");
+        lines.take(4).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert!(records[3]["generated"].as_f64() > records[0]["generated"].as_f64(), "{records:?}");
     assert!(records[1].get("loss").is_none(), "{records:?}");
     // Nobody reads any more: it ends by itself.
     wait_for("the end of tributary watch", || watch.try_wait().unwrap());
