@@ -30,7 +30,7 @@ const MOST_SESSIONS: usize = 2_048;
 const MOST_REMEMBERED: usize = 8_192;
 /// Rollout batches that an actor may have under way to replay: one on its way, one being drawn. More
 /// would only make trajectories older when they are trained on.
-const BATCHES_UNDER_WAY: u64 = 2;
+const BATCHES_UNDER_WAY: u64 = 1;
 
 /// A run that is ready to start.
 pub struct Prepared {
