@@ -98,3 +98,76 @@ impl From<IllegalTrajectory> for Unsound {
         Self { reason, detail: error.to_string(), step }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::path::Path;
+    use tributary_common::ids::Seq;
+    use tributary_common::random::{Purpose, Stream};
+    use tributary_common::registry::Registry;
+    use tributary_common::trajectory::TrajectoryKind;
+
+    const GRID: &str = "[environment]\nkind = \"hypergrid\"\ndimensions = 2\nside = 3\n\
+                        [reward]\nkind = \"original\"\n[learner]\nupdates = 1\n";
+
+    fn view<'a>(actions: &'a [u32], raw: &'a [f64]) -> TrajectoryView<'a> {
+        TrajectoryView {
+            seq: Seq(0),
+            actions,
+            raw,
+            policy: PolicyVersion::default(),
+            kind: TrajectoryKind::Forward,
+            setting: 0,
+            log_mu: 0.0,
+            seconds: 0.0,
+        }
+    }
+
+    fn examiner() -> Examiner {
+        let (_, task) = Registry::builtin().read(GRID, &[], Path::new("")).unwrap();
+        Examiner::new(task.environment, task.reward)
+    }
+
+    #[test]
+    fn of_random_actions_only_those_that_can_happen_are_sound() {
+        let seed = 11;
+        let mut stream = Stream::new(seed, Purpose::Walk, 0, 0);
+        let mut examiner = examiner();
+        let mut sound = 0;
+        for _ in 0..20_000 {
+            let length = stream.below(7);
+            let mut actions: Vec<u32> = (0..length).map(|_| stream.below(2) as u32).collect();
+            if stream.below(4) == 0 && length > 0 {
+                actions[stream.below(length)] = stream.bits() as u32;
+            }
+            // On a grid of side 3 two steps are possible along each of the two dimensions.
+            let steps = |dimension| actions.iter().filter(|a| **a == dimension).count();
+            let is_possible = steps(0) <= 2 && steps(1) <= 2 && steps(0) + steps(1) == length;
+            let examined = examiner.examine(&view(&actions, &[1.0]));
+            assert_eq!(examined.is_ok(), is_possible, "seed {seed}: {actions:?}: {examined:?}");
+            sound += u32::from(is_possible);
+        }
+        assert!(sound > 1_000, "{sound}");
+    }
+
+    #[test]
+    fn raw_values_without_a_log_reward_are_named() {
+        let mut examiner = examiner();
+        for raw in [&[f64::NAN][..], &[f64::INFINITY], &[-1.0], &[], &[1.0, 1.0]] {
+            let unsound = examiner.examine(&view(&[0], raw)).unwrap_err();
+            assert_eq!(unsound.reason, RejectionReason::InvalidReward, "{raw:?}");
+        }
+        let zero = examiner.examine(&view(&[0], &[0.0])).unwrap();
+        assert_eq!(zero.log_reward.get(), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn the_same_object_by_another_way_is_the_same() {
+        let mut examiner = examiner();
+        let mut object = |actions: &[u32]| examiner.examine(&view(actions, &[1.0])).unwrap().object;
+        assert_eq!(object(&[0, 1]), object(&[1, 0]));
+        assert_ne!(object(&[0, 1]), object(&[0, 0]));
+    }
+}

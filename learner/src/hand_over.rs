@@ -118,3 +118,73 @@ impl HandOver {
 fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::thread;
+    use tributary_common::ids::PolicyVersion;
+    use tributary_common::log_space::LogReward;
+    use tributary_common::random::Purpose;
+    use tributary_common::run_file;
+
+    fn sound() -> Sound {
+        let log_reward = LogReward::try_from(-1.0).unwrap();
+        Sound { actions: vec![1, 2], log_reward, policy: PolicyVersion::default(), object: 7 }
+    }
+
+    fn hand_over() -> HandOver {
+        HandOver::new(Replay::new(&run_file::Replay::default(), 2).unwrap())
+    }
+
+    fn stream() -> Stream {
+        Stream::new(1, Purpose::Replay, 0, 0)
+    }
+
+    /// Inserts until the trainer must draw first; how many that were.
+    fn fill(hand_over: &HandOver) -> usize {
+        (0..).take_while(|_| hand_over.try_insert(&sound()) == Insertion::Done).count()
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_the_other() {
+        let (hand_over, mut samples) = (hand_over(), Samples::default());
+        let full = fill(&hand_over);
+        assert!((2..100).contains(&full), "{full}");
+        thread::scope(|scope| {
+            let inserting = scope.spawn(|| hand_over.insert(&sound()).0);
+            assert!(hand_over.draw(&mut stream(), &mut samples).is_some());
+            assert_eq!(inserting.join().unwrap(), Insertion::Done);
+        });
+        let counters = hand_over.counters();
+        assert_eq!((counters.inserted, counters.sampled), (full as u64 + 1, 2));
+    }
+
+    #[test]
+    fn a_closed_intake_lets_the_trainer_finish_and_refuses_the_rest() {
+        let (hand_over, mut samples) = (hand_over(), Samples::default());
+        let full = fill(&hand_over);
+        thread::scope(|scope| {
+            let inserting = scope.spawn(|| hand_over.insert(&sound()).0);
+            hand_over.close_intake();
+            assert_eq!(inserting.join().unwrap(), Insertion::Closed);
+        });
+        let draws = (0..).take_while(|_| hand_over.draw(&mut stream(), &mut samples).is_some());
+        assert_eq!(draws.count(), full / 2, "every trajectory is drawn once, in batches of two");
+    }
+
+    #[test]
+    fn after_the_end_of_training_nothing_waits() {
+        let (hand_over, mut samples) = (hand_over(), Samples::default());
+        thread::scope(|scope| {
+            let drawing = scope.spawn(|| hand_over.draw(&mut stream(), &mut Samples::default()));
+            hand_over.end_training();
+            assert_eq!(drawing.join().unwrap(), None);
+        });
+        for _ in 0..1_000 {
+            assert_eq!(hand_over.insert(&sound()).0, Insertion::Done);
+        }
+        assert_eq!(hand_over.draw(&mut stream(), &mut samples), None);
+    }
+}

@@ -84,7 +84,8 @@ impl Outbox {
 impl News {
     /// Adds an ack and the rejections among the records that it covers.
     pub fn ack(&mut self, acked: Acked, rejections: &[Rejection]) {
-        self.acked.insert(acked.epoch, acked.below);
+        let below = self.acked.entry(acked.epoch).or_default();
+        *below = acked.below.max(*below);
         let room = MOST_REJECTIONS.saturating_sub(self.rejections.len());
         self.rejections.extend(rejections.iter().take(room).cloned());
     }

@@ -46,8 +46,9 @@ fn cause(payload: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic)]
+    #![allow(clippy::panic, clippy::unwrap_used)]
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn a_contained_panic_is_an_error() {
@@ -56,5 +57,29 @@ mod tests {
             contain(|| -> u8 { panic!("operator {} failed", 3) }),
             Err("operator 3 failed".into())
         );
+    }
+
+    #[test]
+    fn a_panic_ends_the_process_with_the_name_of_the_thread_and_the_cause() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "panics::tests::child", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.code(), Some(BUG), "{text}");
+        assert!(text.contains("the thread trainer panicked at"), "{text}");
+        assert!(text.contains("a lemming fell"), "{text}");
+    }
+
+    #[test]
+    #[ignore = "the child process of the test above"]
+    fn child() {
+        end_the_process();
+        assert!(contain(|| panic!("contained")).is_err());
+        let trainer = || panic!("a {} fell", "lemming");
+        let trainer = thread::Builder::new().name("trainer".to_owned()).spawn(trainer).unwrap();
+        // The process ends before the thread can be joined.
+        let _: Result<(), _> = trainer.join();
+        thread::park();
     }
 }

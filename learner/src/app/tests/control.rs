@@ -1,5 +1,7 @@
 //! What can be seen of a run from outside.
 
+use std::time::Instant;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tributary_common::network::{Network, Weights};
@@ -42,14 +44,19 @@ async fn status_watch_metrics_and_drain() {
     };
     assert_eq!(record.values.len(), 1, "only what was asked for: {:?}", record.values);
 
-    let metrics = get(&learner.http, "/metrics").await;
-    for line in [
+    let expected = [
         "tributary_learner_trajectories_accepted_total 40.0",
         "tributary_learner_actors_connected 1.0",
         "tributary_learner_updates_total 2.0",
         "# EOF",
-    ] {
-        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    ];
+    let start = Instant::now();
+    loop {
+        let metrics = get(&learner.http, "/metrics").await;
+        match expected.iter().find(|line| !metrics.contains(**line)) {
+            None => break,
+            Some(line) => assert!(start.elapsed() < PATIENCE, "{line} is not in\n{metrics}"),
+        }
     }
     assert!(get(&learner.http, "/healthz").await.ends_with("ok\n"));
 

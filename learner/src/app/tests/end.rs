@@ -11,6 +11,7 @@ use tributary_common::run_file::Weights;
 use super::actor::TestActor;
 use super::{GOOD, GRID, TestLearner, assert_balance, until};
 use crate::app::Outcome;
+use crate::locks::lock;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_takes_what_is_finished_and_leaves_a_checkpoint() {
@@ -18,6 +19,7 @@ async fn an_interrupted_run_takes_what_is_finished_and_leaves_a_checkpoint() {
     let mut actor = TestActor::join(&learner.url, None).await;
     actor.send(&[GOOD; 40]).await;
     actor.acked().await;
+    until("two updates of 16", || lock(&learner.seen).len() == 32).await;
     learner.interrupt.cancel();
     while !actor.drained {
         actor.hear().await.unwrap();
@@ -66,7 +68,7 @@ async fn a_run_ends_at_its_updates_its_objects_or_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_updates_are_skipped_dumped_and_counted() {
-    let sets = ["learner.generated=160"];
+    let sets = ["learner.generated=160", "actor.batch=256"];
     let mut learner = TestLearner::start_with(GRID, &sets, &[2], &[4, 5]).await;
     let mut actor = TestActor::join(&learner.url, None).await;
     actor.send(&[GOOD; 160]).await;
