@@ -1,12 +1,16 @@
 //! A batch of training: the states on the way of its trajectories, rebuilt from their actions.
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
 
 use tributary_common::environment::Environment;
+use tributary_common::log_space::LogReward;
 use tributary_common::network::{Heads, States};
+use tributary_common::reward::Reward;
 use tributary_common::trajectory::replay;
 
-use crate::replay::Samples;
+use crate::replay::{LOG_REWARD_MIN, Samples};
 use crate::training::TrainError;
 
 /// The transitions of a batch of trajectories, flat and without padding.
@@ -31,6 +35,9 @@ pub struct Batch {
     pub backward: Vec<u32>,
     /// log R of each trajectory.
     pub log_rewards: Vec<f64>,
+    /// log R of each distinct state as an object of its own; empty unless it is wanted.
+    pub state_log_rewards: Vec<f64>,
+    rewards: Option<Arc<dyn Reward>>,
     seen: HashMap<Box<[u32]>, u32>,
     /// Whether states without a choice share a row, and that row.
     share_forced: bool,
@@ -46,6 +53,12 @@ impl Batch {
     /// network says. Unless log F is wanted, all those states are one row: the first one's.
     pub fn new(heads: Heads) -> Self {
         Self { share_forced: !heads.flow, ..Self::default() }
+    }
+
+    /// Also measures every state as an object of its own.
+    #[must_use]
+    pub fn with_state_rewards(self, rewards: Arc<dyn Reward>) -> Self {
+        Self { rewards: Some(rewards), ..self }
     }
 
     /// Replaces the content by these trajectories.
@@ -77,7 +90,7 @@ impl Batch {
             self.offsets.push(self.rows.len() as u32);
         }
         self.state = state;
-        Ok(())
+        self.measure_states(environment)
     }
 
     /// Number of transitions.
@@ -114,6 +127,29 @@ impl Batch {
         false
     }
 
+    /// Writes log R of each distinct state. A row that several states share gets that of one of them.
+    fn measure_states(&mut self, environment: &dyn Environment) -> Result<(), TrainError> {
+        let Some(rewards) = &self.rewards else { return Ok(()) };
+        let mut objects = Vec::with_capacity(self.seen.len());
+        for state in self.seen.keys() {
+            if !environment.can_stop(state) {
+                return Err(TrainError::StateReward(format!("{state:?} is not an object")));
+            }
+            objects.push(environment.object(state));
+        }
+        let no_reward = |reason: &dyn Display| TrainError::StateReward(reason.to_string());
+        let mut raw = Vec::new();
+        rewards.evaluate(&objects, &mut raw).map_err(|reason| no_reward(&reason))?;
+        self.state_log_rewards.resize(self.states.len(), 0.0);
+        let outputs = rewards.outputs().len();
+        for (&row, raw) in self.seen.values().zip(raw.chunks_exact(outputs)) {
+            let log_reward: LogReward =
+                rewards.transform(raw).map_err(|reason| no_reward(&reason))?;
+            self.state_log_rewards[row as usize] = log_reward.get().max(LOG_REWARD_MIN);
+        }
+        Ok(())
+    }
+
     fn clear(&mut self) {
         self.states.clear();
         self.offsets.clear();
@@ -122,6 +158,7 @@ impl Batch {
         self.forward.clear();
         self.backward.clear();
         self.log_rewards.clear();
+        self.state_log_rewards.clear();
         self.seen.clear();
         self.forced = None;
     }
@@ -138,6 +175,7 @@ mod tests {
     use tributary_common::environment::sequence::Length;
     use tributary_common::environment::{Hypergrid, Sequence};
     use tributary_common::ids::PolicyVersion;
+    use tributary_common::reward::{HypergridReward, Landscape};
 
     use super::*;
 
@@ -180,6 +218,23 @@ mod tests {
             assert_eq!(batch.forward, [0, 0, 0, 0, 1, 0, 1, 0, 0]);
             assert_eq!(batch.backward, [0; 9]);
         }
+    }
+
+    #[test]
+    fn every_state_is_measured_where_that_is_wanted() {
+        let environment = Hypergrid::new(1, 5).unwrap();
+        let reward = HypergridReward::new(Landscape::USUAL[0], &environment).unwrap();
+        let mut batch = Batch::default().with_state_rewards(Arc::new(reward));
+        for _ in 0..2 {
+            batch.build(&environment, &samples(&[&[0, 0]])).unwrap();
+            let expected = [0.6f64.ln(), 0.1f64.ln(), 0.1f64.ln()];
+            for (row, log_reward) in batch.state_log_rewards.iter().enumerate() {
+                assert!((log_reward - expected[row]).abs() < 1e-12, "row {row}: {log_reward}");
+            }
+        }
+        let environment = Sequence::over_alphabet("AB", Length::Length(2)).unwrap();
+        let error = batch.build(&environment, &samples(&[&[0, 0]])).unwrap_err();
+        assert!(matches!(error, TrainError::StateReward(_)), "{error}");
     }
 
     #[test]

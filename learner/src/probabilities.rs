@@ -86,6 +86,25 @@ impl Probabilities {
             let flow = |&row: &u32| f64::from(logits[row as usize * width + column]);
             terms.log_flow.extend(rows.iter().map(flow));
         }
+        self.state_terms(batch, terms);
+    }
+
+    /// Writes the terms of the states as objects of their own, where the batch has their rewards.
+    fn state_terms(&self, batch: &Batch, terms: &mut Terms) {
+        terms.log_stop.clear();
+        terms.state_log_reward.clear();
+        if batch.state_log_rewards.is_empty() {
+            return;
+        }
+        for &row in &batch.rows {
+            let exit = batch.states.forward.row(row as usize).len();
+            terms.log_stop.push(self.forward.from(row as usize)[exit]);
+            terms.state_log_reward.push(batch.state_log_rewards[row as usize]);
+        }
+        // What the trajectory ends in: its log-reward is known, and its row may be shared.
+        for (end, log_reward) in batch.offsets[1..].iter().zip(&batch.log_rewards) {
+            terms.state_log_reward[*end as usize - 1] = *log_reward;
+        }
     }
 
     /// Writes the gradient with respect to the logits of the last [`terms`](Self::terms), in their
@@ -105,6 +124,10 @@ impl Probabilities {
             self.chosen[row as usize][0] += terms.log_pf[t];
             if let (Some(column), Some(flow)) = (self.heads.flow_column(), terms.log_flow.get(t)) {
                 self.gradient[row as usize * width + column] += flow;
+            }
+            if let Some(stop) = terms.log_stop.get(t) {
+                self.gradient[row as usize * width + self.heads.exit_column()] += stop;
+                self.chosen[row as usize][0] += stop;
             }
         }
         if self.heads.backward > 0 {
@@ -165,11 +188,14 @@ mod tests {
         batch
     }
 
-    /// The loss, plus something in log F where there are flows, so that their gradient is not zero.
+    /// The loss, plus something in log F and in the exits where there are such terms, so that their
+    /// gradient is not zero.
     fn loss(terms: &Terms, gradients: &mut Gradients) -> f64 {
-        let loss = TrajectoryBalance.loss(terms, gradients);
+        let loss = TrajectoryBalance::default().loss(terms, gradients);
         gradients.log_flow.iter_mut().zip(&terms.log_flow).for_each(|(g, f)| *g = 0.2 * f);
-        loss + terms.log_flow.iter().map(|f| 0.1 * f * f).sum::<f64>()
+        gradients.log_stop.iter_mut().zip(&terms.log_stop).for_each(|(g, f)| *g = 0.2 * f);
+        let others = terms.log_flow.iter().chain(&terms.log_stop);
+        loss + others.map(|f| 0.1 * f * f).sum::<f64>()
     }
 
     #[test]
@@ -177,7 +203,10 @@ mod tests {
         for (seed, backward, flow) in [(1, 0, false), (2, 3, false), (3, 3, true), (4, 0, true)] {
             let heads = Heads { forward: 3, backward, flow };
             let mut stream = Stream::new(seed, Purpose::Walk, 1, 0);
-            let batch = batch(&mut stream);
+            let mut batch = batch(&mut stream);
+            if backward == 0 {
+                batch.state_log_rewards = vec![0.5; batch.states.len()];
+            }
             let size = batch.states.len() * heads.width();
             let logits: Vec<f32> =
                 (0..size).map(|_| (4.0 * stream.uniform() - 2.0) as f32).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
+use tributary_common::registry::Task;
 use tributary_common::run_file::RunFile;
 
 use crate::adam::{Adam, ScalarAdam, Settings};
@@ -55,13 +56,18 @@ impl Trainer {
     /// A policy with the run's initial weights.
     pub fn new(
         run_file: &RunFile,
-        environment: Arc<dyn Environment>,
+        task: &Task,
         incarnation: Incarnation,
     ) -> Result<Self, TrainError> {
         let learner = &run_file.learner;
+        let environment = Arc::clone(&task.environment);
         let definition = Network::of_run(run_file, &*environment);
+        let mut batch = Batch::new(definition.heads);
+        if run_file.objective.needs_state_rewards() {
+            batch = batch.with_state_rewards(Arc::clone(&task.undelayed));
+        }
         let memory = Memory {
-            batch: Batch::new(definition.heads),
+            batch,
             probabilities: Probabilities::new(definition.heads),
             terms: Terms::default(),
             gradients: Gradients::default(),
@@ -74,7 +80,7 @@ impl Trainer {
         let average = MovingAverage::new(learner.ema, &network.flat)?;
         let mut trainer = Self {
             environment,
-            objective: objective(&run_file.objective.kind)?,
+            objective: objective(&run_file.objective),
             incarnation,
             network,
             adam,

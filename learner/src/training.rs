@@ -6,7 +6,6 @@ use tch::TchError;
 use tributary_common::network::Weights;
 use tributary_common::trajectory::IllegalTrajectory;
 
-use crate::objective::UnknownObjective;
 use crate::replay::Samples;
 
 /// Training of one policy; owned by one thread.
@@ -74,9 +73,6 @@ pub struct SkippedUpdate {
 /// Why training cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The run file names no known objective.
-    #[error(transparent)]
-    Objective(#[from] UnknownObjective),
     /// A trajectory that the environment does not allow reached training.
     #[error("trajectory {index} of the batch cannot be replayed: {source}")]
     Trajectory {
@@ -85,6 +81,9 @@ pub enum TrainError {
         /// What is illegal about it.
         source: IllegalTrajectory,
     },
+    /// A state on the way has no log-reward.
+    #[error("the objective needs log R of every state, but {0}")]
+    StateReward(String),
     /// The loss is infinite or NaN.
     #[error("the loss is {loss}")]
     Loss {

@@ -113,8 +113,9 @@ impl Network {
 
     /// The network that a run file describes; actor and learner both build it with this.
     pub fn of_run(run_file: &RunFile, environment: &dyn Environment) -> Self {
-        let RunFile { policy, .. } = run_file;
-        Self::mlp(environment, &policy.hidden, policy.backward == Backward::Learned, false)
+        let RunFile { policy, objective, .. } = run_file;
+        let learned_backward = policy.backward == Backward::Learned;
+        Self::mlp(environment, &policy.hidden, learned_backward, objective.needs_flow())
     }
 
     /// Runs the network on states: one output row of `heads.width()` each.

@@ -210,6 +210,20 @@ impl<V: Value> Key<'_, '_, V> {
         self
     }
 
+    /// The key means something only where `applies`: elsewhere it is refused when it is given, and
+    /// left out when the section is written. `where_it_does` follows "applies only".
+    pub fn only(self, applies: bool, where_it_does: &str) -> Self {
+        match &mut self.keys.mode {
+            _ if applies => {}
+            Mode::Write(entries) => entries.retain(|(name, _)| name != self.name),
+            Mode::Read { .. } if self.given == Given::Read => {
+                self.keys.refuse(self.name, &format!("applies only {where_it_does}"));
+            }
+            Mode::Read { .. } => {}
+        }
+        self
+    }
+
     /// A condition on the value when it is given; `text` follows "must".
     pub fn must(self, text: &str, condition: impl FnOnce(&V) -> bool) -> Self {
         if self.given == Given::Read && !condition(self.value) {

@@ -9,6 +9,7 @@ mod document;
 mod keys;
 mod learner;
 mod nesting;
+mod objective;
 mod problem;
 mod reader;
 mod schedule;
@@ -22,12 +23,12 @@ mod value;
 pub use document::parse_override;
 pub use keys::{Config, Key, Keys, written};
 pub use learner::{Device, Learner, Replay, Selector};
+pub use objective::{Objective, ObjectiveKind, Residual, Weighting};
 pub use problem::{Origin, Problem, RunFileError};
 pub use schedule::Schedule;
 pub use section::Section;
 pub use sections::{
-    Actor, AfterWait, Backward, Evaluation, Exploration, Objective, OnLearnerLoss, Policy, Run,
-    Weights,
+    Actor, AfterWait, Backward, Evaluation, Exploration, OnLearnerLoss, Policy, Run, Weights,
 };
 pub use toml::Value as Toml;
 pub use units::ByteSize;

@@ -1,4 +1,4 @@
-//! The sections about the run, its policy, objective, exploration, actors and evaluation.
+//! The sections about the run, its policy, exploration, actors and evaluation.
 
 use super::keys::{Config, Keys};
 use super::schedule::Schedule;
@@ -77,26 +77,6 @@ impl Config for Policy {
             })
             .must("have at most 64 layers", |widths| widths.len() <= 64);
         keys.key("backward", &mut self.backward, "the backward policy P_B");
-    }
-}
-
-/// `[objective]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Objective {
-    /// The loss: "trajectory_balance".
-    pub kind: String,
-}
-
-impl Default for Objective {
-    fn default() -> Self {
-        Self { kind: "trajectory_balance".to_owned() }
-    }
-}
-
-impl Config for Objective {
-    fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("kind", &mut self.kind, "the loss")
-            .must("be \"trajectory_balance\"", |kind| kind == "trajectory_balance");
     }
 }
 

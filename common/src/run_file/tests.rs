@@ -45,7 +45,7 @@ fn sections_left_out_have_their_defaults() {
     let run_file = parse(SMALLEST, &[]).unwrap();
     assert_eq!(run_file.policy.hidden, [256, 256]);
     assert_eq!(run_file.policy.backward, Backward::Learned);
-    assert_eq!(run_file.objective.kind, "trajectory_balance");
+    assert_eq!(run_file.objective, Objective::default());
     assert_eq!(run_file.exploration.temperature.at(7), 1.0);
     assert_eq!(run_file.replay.selector, Selector::Fifo);
     assert_eq!(run_file.replay.capacity, 100_000);
@@ -126,13 +126,53 @@ fn values_out_of_range_say_the_range() {
     ends("learner.credit_budget", "1KiB", "must be at least \"1MiB\"");
     ends("policy.hidden", "[4, 0]", "must have widths from 1 to 65536");
     ends("policy.network", "transformer", "must be \"mlp\"");
-    ends("objective.kind", "flow", "must be \"trajectory_balance\"");
     ends("exploration.epsilon", "{ start = 1.5, end = 0, over = 9 }", "must lie from 0 to 1");
     ends("exploration.temperature", "0", "must be greater than 0");
     ends("replay.samples_per_insert", "-2", "must be greater than 0.0");
     ends("evaluation.every", "0s", "must be greater than \"0s\"");
     ends("run.lockstep", "true", "must be false: lockstep runs are not built yet");
     ends("run.name", "a/b", "the first a letter or digit");
+}
+
+#[test]
+fn the_keys_of_an_objective_are_refused_where_they_do_not_apply() {
+    let kind = message("objective.kind", "subtb");
+    assert!(kind.contains("expected one of \"trajectory_balance\", \"sub_traj"), "{kind}");
+    let only = |key: &str, value: &str, expected: &str| {
+        let message = message(&format!("objective.{key}"), value);
+        let expected = format!("--set: `objective.{key}` applies only with {expected}");
+        assert!(message.starts_with(&expected), "{message}");
+    };
+    only("weighting", "DB", "kind = \"sub_trajectory_balance\"");
+    only("lambda", "0.5", "weighting = \"geometric_within\" or \"geometric\"");
+    only("forward_looking", "true", "kind = \"sub_trajectory_balance\"");
+    only("huber_threshold", "2", "residual = \"huber\"");
+    let parts = ("objective.kind", "sub_trajectory_balance");
+    let problems = messages(&[parts, ("objective.lambda", "0"), ("objective.residual", "l1")]);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].ends_with("`objective.lambda` = 0.0: must be greater than 0.0"));
+    assert_eq!(
+        messages(&[parts, ("objective.weighting", "TB"), ("objective.lambda", "1")]).len(),
+        1
+    );
+}
+
+#[test]
+fn an_objective_is_written_with_the_keys_that_apply() {
+    let plain = parse(SMALLEST, &[]).unwrap();
+    let text = "[objective]\nkind = \"trajectory_balance\"\nresidual = \"squared\"\n\n";
+    assert!(plain.to_toml().contains(text), "{}", plain.to_toml());
+    let overrides = [
+        ("objective.kind", "sub_trajectory_balance"),
+        ("objective.lambda", "1.9"),
+        ("objective.residual", "huber"),
+        ("objective.huber_threshold", "3"),
+    ];
+    let run_file = parse(SMALLEST, &overrides).unwrap();
+    assert_eq!(run_file.objective.weighting, Weighting::GeometricWithin);
+    assert!(run_file.objective.needs_flow() && !run_file.objective.needs_state_rewards());
+    assert_eq!(parse(&run_file.to_toml(), &[]).unwrap(), run_file);
+    assert_eq!(plain.difference(&run_file).len(), 6, "{:?}", plain.difference(&run_file));
 }
 
 #[test]

@@ -1,44 +1,47 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::PathBuf;
+mod exact_solution;
+mod parts;
+mod vectors;
 
-use serde::Deserialize;
 use tributary_common::random::{Purpose, Stream};
+use tributary_common::run_file::{RunFile, Weighting};
 
 use super::*;
 
-/// Two states: from s0 stop (x0) or go to s1 and stop there (x1).
-#[test]
-fn trajectory_balance_of_two_states_by_hand() {
-    // P_F(stop | s0) = 1/4, R(x0) = 1, R(x1) = 3: balanced by Z = 4.
-    let mut terms = Terms {
-        offsets: vec![0, 1, 3],
-        log_pf: vec![0.25f64.ln(), 0.75f64.ln(), 0.0],
-        log_pb: vec![0.0; 3],
-        log_flow: vec![],
-        log_reward: vec![0.0, 3f64.ln()],
-        log_z: 4f64.ln(),
-    };
-    let mut gradients = Gradients::default();
-    assert!(TrajectoryBalance.loss(&terms, &mut gradients).abs() < 1e-28);
-    assert!(gradients.log_z.abs() < 1e-14);
-    // Z twice too large: every residual is ln 2.
-    terms.log_z += 2f64.ln();
-    let loss = TrajectoryBalance.loss(&terms, &mut gradients);
-    assert!((loss - 2f64.ln().powi(2)).abs() < 1e-14);
-    assert!((gradients.log_z - 2.0 * 2f64.ln()).abs() < 1e-14);
-    for t in 0..3 {
-        assert!((gradients.log_pf[t] - 2f64.ln()).abs() < 1e-14);
-        assert!((gradients.log_pb[t] + 2f64.ln()).abs() < 1e-14);
+/// `[objective]` with these keys, given as TOML.
+fn configured(keys: &[(&str, &str)]) -> run_file::Objective {
+    let smallest = "[environment]\nkind = 'x'\n[reward]\nkind = 'x'\n[learner]\nupdates = 1";
+    let of_section = |&(key, value): &(&str, &str)| (format!("objective.{key}"), value.to_owned());
+    let overrides: Vec<_> = keys.iter().map(of_section).collect();
+    RunFile::parse(smallest, &overrides).unwrap().objective
+}
+
+/// Every objective with every weighting, and two λ of the geometric ones.
+fn every_objective() -> Vec<run_file::Objective> {
+    let mut all = Vec::new();
+    let parts = ("kind", "sub_trajectory_balance");
+    for lambda in ["0.9", "1.9"] {
+        for weighting in ["geometric_within", "geometric"] {
+            all.push(configured(&[parts, ("weighting", weighting), ("lambda", lambda)]));
+        }
     }
+    for weighting in ["equal_within", "equal", "TB", "DB", "ModifiedDB"] {
+        all.push(configured(&[parts, ("weighting", weighting)]));
+    }
+    let others = [
+        "trajectory_balance",
+        "detailed_balance",
+        "modified_detailed_balance",
+        "log_partition_variance",
+    ];
+    all.extend(others.map(|kind| configured(&[("kind", kind)])));
+    all.push(configured(&[parts, ("forward_looking", "true")]));
+    all.push(configured(&[("kind", "detailed_balance"), ("forward_looking", "true")]));
+    all
 }
 
-#[test]
-fn an_unknown_objective_is_named() {
-    let Err(error) = objective("flow") else { panic!("\"flow\" is no objective") };
-    assert!(error.to_string().contains("\"flow\" is not known; known: \"trajectory_balance\""));
-}
-
+/// Five trajectories of 1 to 6 transitions with all terms.
 fn random_terms(seed: u64) -> Terms {
     let mut stream = Stream::new(seed, Purpose::Walk, 0, 0);
     let mut terms = Terms { offsets: vec![0], ..Terms::default() };
@@ -47,6 +50,8 @@ fn random_terms(seed: u64) -> Terms {
             terms.log_pf.push(-3.0 * stream.uniform());
             terms.log_pb.push(-3.0 * stream.uniform());
             terms.log_flow.push(4.0 * stream.uniform() - 2.0);
+            terms.log_stop.push(-3.0 * stream.uniform());
+            terms.state_log_reward.push(6.0 * stream.uniform() - 3.0);
         }
         terms.offsets.push(terms.log_pf.len() as u32);
         terms.log_reward.push(6.0 * stream.uniform() - 3.0);
@@ -55,80 +60,132 @@ fn random_terms(seed: u64) -> Terms {
     terms
 }
 
-#[test]
-fn gradients_are_the_finite_differences_of_the_loss() {
-    for seed in 0..20 {
-        let terms = random_terms(seed);
-        let objective = objective("trajectory_balance").unwrap();
-        let mut gradients = Gradients::default();
-        objective.loss(&terms, &mut gradients);
-        type Field = fn(&mut Terms) -> &mut [f64];
-        let fields: [(Field, &[f64]); 4] = [
-            (|t| &mut t.log_pf, &gradients.log_pf),
-            (|t| &mut t.log_pb, &gradients.log_pb),
-            (|t| &mut t.log_flow, &gradients.log_flow),
-            (|t| std::slice::from_mut(&mut t.log_z), &[gradients.log_z]),
-        ];
-        for (which, (field, gradient)) in fields.into_iter().enumerate() {
-            for (i, &expected) in gradient.iter().enumerate() {
-                let loss_at = |shift: f64| {
-                    let mut shifted = terms.clone();
-                    field(&mut shifted)[i] += shift;
-                    objective.loss(&shifted, &mut Gradients::default())
-                };
-                let difference = (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5;
-                assert!(
-                    (difference - expected).abs() < 1e-7 * expected.abs().max(1.0),
-                    "seed {seed}, field {which}, entry {i}: {difference} is not {expected}"
-                );
-            }
+#[track_caller]
+fn assert_close(ours: f64, theirs: f64, tolerance: f64, context: &dyn std::fmt::Debug) {
+    let scale = theirs.abs().max(1e-300);
+    assert!((ours - theirs).abs() <= tolerance * scale, "{context:?}: {ours} is not {theirs}");
+}
+
+fn check_gradients(wanted: &run_file::Objective, seed: u64) {
+    let terms = random_terms(seed);
+    let objective = objective(wanted);
+    let mut gradients = Gradients::default();
+    objective.loss(&terms, &mut gradients);
+    type Field = fn(&mut Terms) -> &mut [f64];
+    let mut fields: Vec<(Field, &[f64])> = vec![
+        (|t| &mut t.log_pf, &gradients.log_pf),
+        (|t| &mut t.log_pb, &gradients.log_pb),
+        (|t| &mut t.log_flow, &gradients.log_flow),
+        (|t| &mut t.log_stop, &gradients.log_stop),
+    ];
+    // The other two have no log Z in their loss.
+    if !matches!(
+        wanted.kind,
+        ObjectiveKind::LogPartitionVariance | ObjectiveKind::ModifiedDetailedBalance
+    ) {
+        fields
+            .push((|t| std::slice::from_mut(&mut t.log_z), std::slice::from_ref(&gradients.log_z)));
+    }
+    for (which, (field, gradient)) in fields.into_iter().enumerate() {
+        for (i, &expected) in gradient.iter().enumerate() {
+            let loss_at = |shift: f64| {
+                let mut shifted = terms.clone();
+                field(&mut shifted)[i] += shift;
+                objective.loss(&shifted, &mut Gradients::default())
+            };
+            let difference = (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5;
+            assert!(
+                (difference - expected).abs() < 1e-7 * expected.abs().max(1.0),
+                "{wanted:?}, seed {seed}, field {which}, {i}: {difference} is not {expected}"
+            );
         }
     }
 }
 
-#[derive(Deserialize)]
-struct Vectors {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    log_z: f64,
-    trajectories: Vec<Trajectory>,
-    losses: std::collections::BTreeMap<String, Option<f64>>,
-}
-
-#[derive(Deserialize)]
-struct Trajectory {
-    log_pf: Vec<f64>,
-    log_pb: Vec<f64>,
-    log_flow: Vec<f64>,
-    log_reward: f64,
-}
-
-fn vectors() -> Vec<Case> {
-    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../common/tests/vectors");
-    let folder = std::env::var_os("TRIBUTARY_VECTORS").map_or_else(own, PathBuf::from);
-    let path = folder.join("objectives.json");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
-    serde_json::from_str::<Vectors>(&text).unwrap().cases
+#[test]
+fn gradients_are_the_finite_differences_of_the_loss() {
+    let residuals =
+        [run_file::Residual::Squared, run_file::Residual::Huber, run_file::Residual::LogCosh];
+    for wanted in every_objective() {
+        for residual in residuals {
+            let wanted = run_file::Objective { residual, ..wanted.clone() };
+            (0..10).for_each(|seed| check_gradients(&wanted, seed));
+        }
+    }
 }
 
 #[test]
-fn trajectory_balance_agrees_with_the_vectors() {
-    let cases = vectors();
-    assert!(!cases.is_empty());
-    for case in cases {
-        let mut terms = Terms { offsets: vec![0], log_z: case.log_z, ..Terms::default() };
-        for trajectory in &case.trajectories {
-            terms.log_pf.extend(&trajectory.log_pf);
-            terms.log_pb.extend(&trajectory.log_pb);
-            terms.log_flow.extend(&trajectory.log_flow);
-            terms.log_reward.push(trajectory.log_reward);
-            terms.offsets.push(terms.log_pf.len() as u32);
-        }
-        let loss = TrajectoryBalance.loss(&terms, &mut Gradients::default());
-        let expected = case.losses["tb"].unwrap();
-        assert!((loss - expected).abs() <= 1e-10 * expected.abs(), "{loss} is not {expected}");
+fn a_gradient_that_is_not_reset_does_not_leak_into_the_next() {
+    for wanted in every_objective() {
+        let objective = objective(&wanted);
+        let (mut fresh, mut used) = (Gradients::default(), Gradients::default());
+        objective.loss(&random_terms(3), &mut used);
+        let again = objective.loss(&random_terms(4), &mut used);
+        assert_eq!(objective.loss(&random_terms(4), &mut fresh), again);
+        assert_eq!(fresh, used, "{wanted:?}");
+    }
+}
+
+#[test]
+fn objectives_without_log_z_track_what_it_is() {
+    for kind in ["log_partition_variance", "modified_detailed_balance"] {
+        let objective = objective(&configured(&[("kind", kind)]));
+        let mut terms = random_terms(7);
+        let mut gradients = Gradients::default();
+        let loss = objective.loss(&terms, &mut gradients);
+        // Halfway down the parabola is its bottom.
+        terms.log_z -= gradients.log_z / 2.0;
+        assert_eq!(objective.loss(&terms, &mut gradients), loss);
+        assert!(gradients.log_z.abs() < 1e-13, "{kind}: {}", gradients.log_z);
+    }
+}
+
+#[test]
+fn huber_and_log_cosh_are_squares_near_zero_and_lines_far_away() {
+    let huber = ResidualLoss::Huber(2.0);
+    assert_eq!(huber.at(1.5), (2.25, 3.0));
+    assert_eq!(huber.at(-2.0), (4.0, -4.0));
+    assert_eq!(huber.at(-5.0), (16.0, -4.0));
+    assert_eq!(huber.at(5.0), (16.0, 4.0));
+    let (value, slope) = ResidualLoss::LogCosh.at(1.0);
+    assert_close(value, 2.0 * 1f64.cosh().ln(), 1e-14, &"log cosh 1");
+    assert_close(slope, 2.0 * 1f64.tanh(), 1e-14, &"tanh 1");
+    let (value, slope) = ResidualLoss::LogCosh.at(-1000.0);
+    assert_close(value, 2.0 * (1000.0 - 2f64.ln()), 1e-14, &"log cosh 1000");
+    assert_eq!(slope, -2.0);
+    for loss in [ResidualLoss::Squared, huber, ResidualLoss::LogCosh] {
+        assert_close(loss.at(1e-3).0, 1e-6, 1e-6, &loss);
+        assert_close(loss.at(1e-3).1, 2e-3, 1e-6, &loss);
+    }
+}
+
+/// The example of each page in docs/objectives: from s0 stop (x0, R = 1) or go to s1 and stop there
+/// (x1, R = 3), with all logits 0: P_F = 1/2 in s0, the exit of s1 forced; log Z = log F(s1) = 0.
+#[test]
+fn the_examples_of_the_pages() {
+    let half = 0.5f64.ln();
+    let terms = Terms {
+        offsets: vec![0, 1, 3],
+        log_pf: vec![half, half, 0.0],
+        log_pb: vec![0.0; 3],
+        log_flow: vec![0.0; 3],
+        log_stop: vec![half, half, 0.0],
+        log_reward: vec![0.0, 3f64.ln()],
+        state_log_reward: vec![0.0, 0.0, 3f64.ln()],
+        log_z: 0.0,
+    };
+    let parts = ("kind", "sub_trajectory_balance");
+    let examples: [(&[(&str, &str)], f64); 7] = [
+        (&[("kind", "trajectory_balance")], 1.845428),
+        (&[("kind", "detailed_balance")], 0.722618),
+        (&[("kind", "modified_detailed_balance")], 1.206949),
+        (&[("kind", "log_partition_variance")], 0.301737),
+        (&[parts], 1.029324),
+        (&[parts, ("weighting", "TB")], 1.845428),
+        (&[("kind", "trajectory_balance"), ("residual", "huber")], 1.531986),
+    ];
+    for (keys, expected) in examples {
+        let loss = objective(&configured(keys)).loss(&terms, &mut Gradients::default());
+        assert!((loss - expected).abs() < 5e-7, "{keys:?}: {loss} is not {expected}");
     }
 }

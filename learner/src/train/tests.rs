@@ -44,7 +44,7 @@ fn run(changes: &[(&str, &str)]) -> (RunFile, Task) {
 }
 
 fn trainer(run_file: &RunFile, task: &Task) -> Trainer {
-    Trainer::new(run_file, task.environment.clone(), Incarnation(1)).unwrap()
+    Trainer::new(run_file, task, Incarnation(1)).unwrap()
 }
 
 /// The actions of one trajectory drawn with the forward policy.
