@@ -120,6 +120,23 @@ fn a_small_hypergrid_is_learned() {
     }
 }
 
+#[test]
+fn every_objective_learns_a_small_hypergrid() {
+    for changes in [
+        &[("objective.kind", "sub_trajectory_balance")][..],
+        &[("objective.kind", "sub_trajectory_balance"), ("objective.forward_looking", "true")][..],
+        &[("objective.kind", "detailed_balance"), ("objective.residual", "huber")][..],
+        &[("objective.kind", "modified_detailed_balance")][..],
+        &[("objective.kind", "log_partition_variance")][..],
+    ] {
+        let (run_file, task) = run(changes);
+        let (total_variation, log_z) = converge(&run_file, &task);
+        println!("{changes:?}: total variation {total_variation}, log Z off by {log_z}");
+        assert!(total_variation < 0.05, "{changes:?}: total variation {total_variation}");
+        assert!(log_z.abs() < 0.1, "{changes:?}: log Z is off by {log_z}");
+    }
+}
+
 /// Four batches of random trajectories of the run's environment.
 fn batches(task: &Task) -> Vec<Samples> {
     let batch = |round| {

@@ -67,10 +67,9 @@ fn the_linear_recurrence_is_the_double_loop() {
 }
 
 #[test]
-fn a_thousand_transitions_at_lambda_1_9_stay_finite_and_right() {
+fn long_trajectories_at_lambda_1_9_stay_finite_and_right() {
     let mut stream = Stream::new(12, Purpose::Walk, 0, 0);
     let terms = trajectory(2_000, 300.0, &mut stream);
-    let residuals = Flow::default().residuals(&terms);
     let (mut gradients, mut wide_gradients) = (Gradients::default(), Gradients::default());
     for lambda in [0.5, 1.0, 1.9] {
         let squared = geometric_within(lambda);
@@ -78,12 +77,12 @@ fn a_thousand_transitions_at_lambda_1_9_stay_finite_and_right() {
         // So wide a parabola that it is one everywhere: goes through all parts.
         let wide = SubTrajectoryBalance { residual: ResidualLoss::Huber(1e9), ..squared };
         assert_close(wide.loss(&terms, &mut wide_gradients), loss, 1e-10, &lambda);
+        assert!(loss.is_finite() && loss > 0.0, "λ = {lambda}: {loss}");
         let largest = gradients.log_pf.iter().fold(0f64, |a, b| a.max(b.abs()));
         for (ours, theirs) in gradients.log_pf.iter().zip(&wide_gradients.log_pf) {
             assert!((ours - theirs).abs() < 1e-10 * largest, "λ = {lambda}: {ours} {theirs}");
         }
     }
-    assert_eq!(residuals.len(), 2_000);
 }
 
 #[test]
