@@ -2,14 +2,15 @@
 //!
 //! Users add their own: `Registry::builtin().with_environment("mine", |section| ...)`.
 
+mod suitability;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::environment::{self, Environment, Hypergrid, Sequence};
-use crate::random::{Purpose, Stream};
 use crate::reward::{self, BitSequence, Delayed, HypergridReward, Landscape, Reward, Table};
-use crate::run_file::{ObjectiveKind, Origin, Problem, RunFile, RunFileError, Section, Toml};
+use crate::run_file::{Problem, RunFile, RunFileError, Section, Toml};
 
 /// Makes an environment from its section of the run file.
 pub type EnvironmentFactory =
@@ -61,7 +62,7 @@ impl Task {
             Some(delay) => Arc::new(Delayed::new(Arc::clone(&undelayed), delay)),
             None => Arc::clone(&undelayed),
         };
-        let problems = unsuited_objective(run_file, environment.as_ref());
+        let problems = suitability::problems(run_file, environment.as_ref());
         if problems.is_empty() {
             Ok(Self { environment, reward, undelayed })
         } else {
@@ -216,61 +217,6 @@ impl Registry {
     }
 }
 
-/// Why the objective cannot be trained on this environment, with this reward, in these batches.
-fn unsuited_objective(run_file: &RunFile, environment: &dyn Environment) -> Vec<Problem> {
-    let objective = &run_file.objective;
-    let kind = objective.kind.name();
-    let mut problems = Vec::new();
-    let mut refuse = |key: &str, why: String| {
-        let (path, message) = (format!("objective.{key}"), format!("`objective.{key}` = {why}"));
-        problems.push(Problem { path, origin: Origin::Absent, message });
-    };
-    if objective.kind == ObjectiveKind::LogPartitionVariance && run_file.learner.batch < 2 {
-        refuse("kind", format!("{kind:?}: `learner.batch` must be at least 2"));
-    }
-    if objective.needs_state_rewards() {
-        let (key, value) = if objective.forward_looking {
-            ("forward_looking", "true".to_owned())
-        } else {
-            ("kind", format!("{kind:?}"))
-        };
-        if run_file.reward.durable == Some(true) || run_file.reward.delay.is_some() {
-            let why = "needs log R of every state on the way, which the learner asks for in every \
-                       update: not with `reward.durable` = true or a `reward.delay`";
-            refuse(key, format!("{value}: {why}"));
-        }
-        if let Some(actions) = unfinished_after(environment) {
-            let why = "needs log R of every state, but in this environment not every state is a \
-                       finished object";
-            refuse(key, format!("{value}: {why}: not after {actions} actions"));
-        }
-    }
-    problems
-}
-
-/// After how many actions seeded random walks first meet a state in which the construction may not
-/// stop.
-fn unfinished_after(environment: &dyn Environment) -> Option<usize> {
-    let mut state = vec![0; environment.state_width()];
-    let mut legal = Vec::new();
-    for walk in 0..64 {
-        let mut stream = Stream::new(0, Purpose::Walk, 1, walk);
-        environment.reset(&mut state);
-        for actions in 0.. {
-            if !environment.can_stop(&state) {
-                return Some(actions);
-            }
-            legal.clear();
-            environment.legal_forward(&state, &mut legal);
-            if legal.is_empty() {
-                break;
-            }
-            environment.step(&mut state, legal[stream.below(legal.len())]);
-        }
-    }
-    None
-}
-
 type Made = (Arc<dyn Environment>, Arc<dyn Reward>);
 
 fn find<'a, F>(known: &'a BTreeMap<String, F>, section: &Section) -> Result<&'a F, Vec<Problem>> {
@@ -351,38 +297,6 @@ mod tests {
         assert_ne!(cosine.reward, made(GRID, "kind = 'cosine'\nr0 = 0.2").reward);
         let other = "kind = 'hypergrid'\ndimensions = 3\nside = 8";
         assert_ne!(cosine.environment, made(other, "kind = 'cosine'").environment);
-    }
-
-    #[test]
-    fn an_objective_that_needs_the_rewards_of_states_needs_objects_everywhere() {
-        let task = |environment: &str, reward: &str, overrides: &[(&str, &str)]| {
-            let text =
-                format!("[environment]\n{environment}\n[reward]\n{reward}\n[learner]\nupdates = 1");
-            let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
-            let overrides: Vec<_> = overrides.iter().map(own).collect();
-            Registry::builtin().read(&text, &overrides, Path::new("/nowhere"))
-        };
-        let modified = ("objective.kind", "modified_detailed_balance");
-        assert!(task(GRID, "kind = 'cosine'", &[modified]).is_ok());
-        let problems =
-            |result: Result<_, RunFileError>| result.map(|_| ()).unwrap_err().to_string();
-        let delayed = problems(task(GRID, "kind = 'cosine'\ndelay = '1s'", &[modified]));
-        assert!(delayed.contains("not with `reward.durable` = true or a `reward.delay`"));
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("words.tsv");
-        fs::write(&file, "word\tvalue\nAA\t1\nAC\t1\nCA\t1\nCC\t2\n").unwrap();
-        let words = "kind = 'sequence'\nalphabet = 'AC'\nlength = 2";
-        let table = format!("kind = 'table'\nfile = '{}'", file.display());
-        for overrides in [
-            &[modified][..],
-            &[("objective.kind", "detailed_balance"), ("objective.forward_looking", "true")][..],
-        ] {
-            let unfinished = problems(task(words, &table, overrides));
-            assert!(unfinished.ends_with("finished object: not after 0 actions"), "{unfinished}");
-        }
-        let alone = [("objective.kind", "log_partition_variance"), ("learner.batch", "1")];
-        let alone = problems(task(GRID, "kind = 'cosine'", &alone));
-        assert!(alone.ends_with("`learner.batch` must be at least 2"), "{alone}");
     }
 
     #[test]

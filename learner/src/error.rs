@@ -83,7 +83,7 @@ impl LearnerError {
         match self {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => 75,
             Self::Directory(RunDirectoryError::Io { .. }) | Self::System { .. } => 75,
-            Self::Train(TrainError::NoCuda | TrainError::Objective(_)) => 78,
+            Self::Train(TrainError::NoCuda) => 78,
             Self::Train(_) | Self::Serve(_) | Self::Panicked(_) => 70,
             Self::Read { .. }
             | Self::RunFile(_)

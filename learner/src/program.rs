@@ -1,7 +1,6 @@
 //! The program around a learner: command line, logs, signals, exit codes.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -76,8 +75,7 @@ fn libtorch(prepared: &Prepared) -> Result<Box<dyn Training>, TrainError> {
     if let Some(threads) = run_file.learner.threads {
         tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     }
-    let environment = Arc::clone(&prepared.task.environment);
-    Ok(Box::new(Trainer::new(run_file, environment, prepared.facts.incarnation)?))
+    Ok(Box::new(Trainer::new(run_file, &prepared.task, prepared.facts.incarnation)?))
 }
 
 /// The first SIGINT or SIGTERM ends the run in order, the second ends the program at once.
