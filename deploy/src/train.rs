@@ -69,13 +69,22 @@ pub(crate) fn run(mut options: Options, registry: &Registry) -> Result<(), Comma
     let described = options.run_file.read(registry)?;
     check::examine(&described.task, check::Thoroughness::Quick)?;
     let plan = Plan::make(&options, &described.run_file)?;
-    let interrupted = control::block_on(train(&plan))?;
-    output::print(&report::of_run(&plan)?)?;
-    if interrupted { Err(CommandError::Interrupted) } else { Ok(()) }
+    let ending = control::block_on(train(&plan))?;
+    output::print(&report::of_run(&plan, ending.restarts)?)?;
+    if ending.interrupted { Err(CommandError::Interrupted) } else { Ok(()) }
 }
 
-/// Runs the learner and its actors to the end; whether the user stopped it.
-async fn train(plan: &Plan) -> Result<bool, CommandError> {
+/// How a run came to a good end.
+#[derive(Clone, Copy, Default)]
+struct Ending {
+    /// The user wanted it to stop.
+    interrupted: bool,
+    /// How often an actor that died was started again.
+    restarts: u64,
+}
+
+/// Runs the learner and its actors to the end.
+async fn train(plan: &Plan) -> Result<Ending, CommandError> {
     let mut signals = Signals::new()?;
     let mut learner = Learner::start(plan)?;
     let progress = Progress::new(plan);
@@ -90,9 +99,8 @@ async fn train(plan: &Plan) -> Result<bool, CommandError> {
     let (latest, statuses) = watch::channel(None);
     let _polling = progress::poll(address.clone(), latest);
     let crew = Crew::start(plan, &address)?;
-    Training { learner, crew, statuses, progress, signals, interrupted: false, failure: None }
-        .until_the_end()
-        .await
+    let (ending, failure) = (Ending::default(), None);
+    Training { learner, crew, statuses, progress, signals, ending, failure }.until_the_end().await
 }
 
 /// A run under way.
@@ -102,25 +110,24 @@ struct Training {
     statuses: watch::Receiver<Option<StatusReply>>,
     progress: Progress,
     signals: Signals,
-    /// The user wants it to stop.
-    interrupted: bool,
+    ending: Ending,
     /// Why it must stop.
     failure: Option<CommandError>,
 }
 
 impl Training {
-    /// Watches over everything until the learner has ended; whether the user stopped it.
-    async fn until_the_end(mut self) -> Result<bool, CommandError> {
+    /// Watches over everything until the learner has ended.
+    async fn until_the_end(mut self) -> Result<Ending, CommandError> {
         let status = loop {
             tokio::select! {
                 biased;
                 () = self.signals.next() => {
-                    if self.interrupted {
+                    if self.ending.interrupted {
                         self.learner.kill().await;
                         self.crew.kill().await;
                         return Err(CommandError::Interrupted);
                     }
-                    self.interrupted = true;
+                    self.ending.interrupted = true;
                     self.stop("stopping: the learner saves a checkpoint; again to end at once");
                 }
                 status = self.learner.ended() => break status?,
@@ -134,8 +141,8 @@ impl Training {
             return Err(failure);
         }
         match status.code() {
-            Some(0) => Ok(self.interrupted),
-            Some(130) if self.interrupted => Ok(true),
+            Some(0) => Ok(self.ending),
+            Some(130) if self.ending.interrupted => Ok(self.ending),
             _ => Err(self.learner.failed(status)),
         }
     }
@@ -152,7 +159,8 @@ impl Training {
     fn hear(&mut self, event: Event) {
         self.progress.say(&event.to_string());
         match event {
-            Event::Restarting { .. } | Event::GivenUp { left: 1.., .. } => {}
+            Event::Restarting { .. } => self.ending.restarts += 1,
+            Event::GivenUp { left: 1.., .. } => {}
             Event::GivenUp { .. } => {
                 let reason = "no actor stays alive; see their logs".to_owned();
                 self.fail(CommandError::Training { reason, exit_code: BUG });

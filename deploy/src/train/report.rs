@@ -9,7 +9,7 @@ use crate::display::{Table, clock, grouped, short};
 use crate::error::CommandError;
 
 /// The table of a run that is over, from its `summary.json`.
-pub(super) fn of_run(plan: &Plan) -> Result<String, CommandError> {
+pub(super) fn of_run(plan: &Plan, restarts: u64) -> Result<String, CommandError> {
     let path = plan.directory.join("summary.json");
     let text = fs::read_to_string(&path)
         .map_err(|source| CommandError::Unreadable { path: path.clone(), source })?;
@@ -19,6 +19,9 @@ pub(super) fn of_run(plan: &Plan) -> Result<String, CommandError> {
     let mut table = Table::default();
     distance(&mut table, &summary);
     work(&mut table, &summary);
+    if restarts > 0 {
+        table.row("actors that died", format!("{}, started again", grouped(restarts)));
+    }
     books(&mut table, &summary);
     table.section("files");
     table.row("figures", format!("{directory}/summary.json, {directory}/metrics.jsonl"));
@@ -75,15 +78,24 @@ fn work(table: &mut Table, summary: &Value) {
     if skipped > 0 {
         table.row("batches skipped", grouped(skipped));
     }
-    let edges = summary["waited_seconds"].as_object().into_iter().flatten();
-    let waits: Vec<String> = edges
-        .filter_map(|(edge, seconds)| seconds.as_f64().map(|seconds| (edge, seconds)))
-        .filter(|(_, seconds)| *seconds >= 0.05)
-        .map(|(edge, seconds)| format!("{} {seconds:.1} s", edge.replace('.', " for ")))
-        .collect();
-    if !waits.is_empty() {
-        table.row("who waited", waits.join(", "));
+    if let Some(waits) = longest_waits(&summary["waited_seconds"]) {
+        table.row("who waited", waits);
     }
+}
+
+/// The three edges with the most seconds; `None` if nobody waited.
+fn longest_waits(waited: &Value) -> Option<String> {
+    let edges = waited.as_object().into_iter().flatten();
+    let mut waits: Vec<(f64, &String)> = edges
+        .filter_map(|(edge, seconds)| Some((seconds.as_f64()?, edge)))
+        .filter(|(seconds, _)| *seconds >= 0.05)
+        .collect();
+    waits.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let longest = waits.iter().take(3);
+    let texts: Vec<String> = longest
+        .map(|(seconds, edge)| format!("{} {seconds:.1} s", edge.replace('.', " for ")))
+        .collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 fn books(table: &mut Table, summary: &Value) {
@@ -120,23 +132,25 @@ mod tests {
             learner: Vec::new(),
             division: Division { learner_threads: 1, actors: 2 },
         };
-        assert!(of_run(&plan).unwrap_err().to_string().contains("summary.json"));
+        assert!(of_run(&plan, 0).unwrap_err().to_string().contains("summary.json"));
         let summary = serde_json::json!({
             "schema": 1, "interrupted": false, "seconds": 151.2, "trajectories": 450_000,
             "steps": 7_031, "total_variation": 0.1612, "log_z": 11.4601, "log_z_target": 11.462147,
-            "lag_mean": 5.1, "lag_max": 12, "waited_seconds": {"trainer.data": 3.25},
+            "lag_mean": 5.1, "lag_max": 12, "waited_seconds":
+                {"actors.credit": 2, "actors.queue": 1, "ingest.replay": 7, "trainer.data": 3.25},
             "counters": {"paid": 60_000, "samples": 450_000}, "rejected": {"run_complete": 128},
             "books": {"received": 450_128, "accepted": 450_000, "rejected": 128},
         });
         fs::write(folder.path().join("summary.json"), summary.to_string()).unwrap();
-        let table = of_run(&plan).unwrap();
+        let table = of_run(&plan, 1).unwrap();
         for expected in [
             "grid: done, 2:31 of training",
             "total variation         0.1612",
             "log Z of the target     11.462147",
             "450,128 = 450,000 accepted + 0 duplicate + 128 rejected + 0 pending",
             "rejected, run complete  128",
-            "trainer for data 3.2 s",
+            "ingest for replay 7.0 s, trainer for data 3.2 s, actors for credit 2.0 s\n",
+            "actors that died        1, started again",
             "tributary sample",
         ] {
             assert!(table.contains(expected), "{expected} is not in\n{table}");

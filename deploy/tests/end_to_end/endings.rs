@@ -15,6 +15,7 @@ fn a_killed_actor_is_started_again_and_the_run_ends_well() {
         training.stderr().contains("was killed by signal 9; it is started again").then_some(())
     });
     training.end_well();
+    assert!(training.stdout().contains("actors that died"), "{}", training.stdout());
     let summary = training.summary();
     assert_eq!(summary["trajectories"], 60_000, "{summary}");
     let distance = summary["total_variation"].as_f64().unwrap();
@@ -49,6 +50,21 @@ fn an_interrupted_run_keeps_its_weights() {
     training.nothing_is_left();
     let page = stdout(&tributary(["evaluate", &training.run()]));
     assert!(page.contains("total variation"), "{page}");
+}
+
+#[test]
+fn a_second_interrupt_ends_everything_at_once() {
+    // A reward so slow that an orderly end would take long.
+    let slow = grid(ENDLESS).replace("r0 = 0.1", "delay = \"1h\"");
+    let mut training = Training::start(&slow, &["--actors", "1"]);
+    training.address();
+    wait_for("an actor", || (training.children().len() == 2).then_some(()));
+    training.signal(Signal::SIGINT);
+    wait_for("the first answer", || training.stderr().contains("again to end").then_some(()));
+    training.signal(Signal::SIGTERM);
+    let status = training.end();
+    assert_eq!(status.code(), Some(130), "{}", training.words());
+    training.nothing_is_left();
 }
 
 #[test]
