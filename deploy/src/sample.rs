@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde::Serialize;
 use tributary_common::object::Object;
 use tributary_common::registry::Registry;
 
@@ -74,9 +74,19 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
     output.flush()
 }
 
+/// A line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    object: &'a Object,
+    /// JSON has no infinities: null where R = 0.
+    log_reward: f64,
+    raw: &'a [f64],
+}
+
 fn json_line(object: &Object, worth: &Worth) -> String {
-    let log_reward = worth.log_reward.get();
-    json!({ "object": object, "log_reward": log_reward, "raw": worth.raw }).to_string()
+    let line = Line { object, log_reward: worth.log_reward.get(), raw: &worth.raw };
+    // Texts and numbers always have a JSON form.
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 fn csv_line(object: &Object, worth: &Worth) -> String {
@@ -107,7 +117,7 @@ mod tests {
     #[test]
     fn lines_are_readable_by_machines() {
         let cell = Object::Integers(vec![3, 0]);
-        let expected = r#"{"log_reward":0.0,"object":[3,0],"raw":[1.0]}"#;
+        let expected = r#"{"object":[3,0],"log_reward":0.0,"raw":[1.0]}"#;
         assert_eq!(json_line(&cell, &worth(1.0)), expected);
         assert!(json_line(&cell, &worth(0.0)).contains(r#""log_reward":null"#));
         let words = Object::Words(vec!["a,b".into(), "say \"c\"".into()]);

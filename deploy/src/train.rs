@@ -136,7 +136,6 @@ impl Training {
             }
         };
         self.crew.end(status.code() == Some(0)).await;
-        self.progress.finish();
         if let Some(failure) = self.failure {
             return Err(failure);
         }

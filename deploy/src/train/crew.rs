@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Plan;
 use super::process::{Launch, Process, ending};
-use crate::error::{CONFIGURATION, CommandError, USAGE};
+use crate::error::{BUG, CONFIGURATION, CommandError, USAGE};
 
 /// The pause before the first new start; doubles with each death in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -61,7 +61,7 @@ pub(super) enum Event {
         actor: String,
         /// Its last words.
         words: String,
-        /// Its exit code.
+        /// The exit code that says why.
         exit_code: u8,
     },
 }
@@ -197,8 +197,10 @@ impl Place {
         if self.draining.is_cancelled() || self.stop.is_cancelled() {
             return None;
         }
-        let refused = [USAGE, CONFIGURATION].into_iter().find(|c| code == Some(i32::from(*c)));
-        if let Some(exit_code) = refused {
+        // The arguments are ours: a usage error is a bug of this program.
+        let refusals = [(USAGE, BUG), (CONFIGURATION, CONFIGURATION)];
+        let refusal = refusals.into_iter().find(|(theirs, _)| code == Some(i32::from(*theirs)));
+        if let Some((_, exit_code)) = refusal {
             let words = process.last_words();
             self.tell(Event::Refused { actor, words, exit_code }).await;
             return None;

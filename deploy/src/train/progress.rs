@@ -103,9 +103,11 @@ impl Progress {
             None => eprintln!("{text}"),
         }
     }
+}
 
-    /// Takes the live lines away.
-    pub(super) fn finish(&self) {
+/// Takes the live lines away, so that what is said next stands alone.
+impl Drop for Progress {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -121,6 +121,9 @@ fn commands_that_make_no_sense_are_explained() {
     }
 }
 
+const UNREACHABLE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/end_to_end/fixtures/unreachable-learner");
+
 #[test]
 fn a_learner_that_does_not_start_is_explained() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,6 +131,7 @@ fn a_learner_that_does_not_start_is_explained() {
     let cases = [
         ("/nowhere/learner", 78, "no learner program /nowhere/learner"),
         ("/bin/false", 70, "the learner ended with exit code 1"),
+        (UNREACHABLE, 70, "\"nonsense\" is not a learner's address"),
     ];
     for (learner, code, expected) in cases {
         let output = Command::new(TRIBUTARY)
