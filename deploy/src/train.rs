@@ -164,8 +164,8 @@ impl Training {
                 let reason = "no actor stays alive; see their logs".to_owned();
                 self.fail(CommandError::Training { reason, exit_code: BUG });
             }
-            Event::Refused { exit_code, .. } => {
-                let reason = event.to_string();
+            Event::Refused { actor, words, exit_code } => {
+                let reason = format!("{actor} cannot take part; {words}");
                 self.fail(CommandError::Training { reason, exit_code });
             }
         }

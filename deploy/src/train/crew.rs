@@ -76,7 +76,7 @@ impl fmt::Display for Event {
             Self::GivenUp { actor, ending, .. } => {
                 write!(f, "{actor} died {MOST_DEATHS} times in a row and is given up: it {ending}")
             }
-            Self::Refused { actor, words, .. } => write!(f, "{actor} cannot take part; {words}"),
+            Self::Refused { actor, .. } => write!(f, "{actor} cannot take part"),
         }
     }
 }
