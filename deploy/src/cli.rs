@@ -25,7 +25,7 @@ Exit codes: 0 done, 64 usage, 70 a bug, 75 try again later, 78 configuration, 13
 /// Many actors draw objects and pay for their rewards, one learner trains on them. Everything about
 /// a run is in one TOML file; `tributary check` explains what is wrong with it.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "tributary", version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
