@@ -49,8 +49,8 @@ bench: setup ## time training on three hypergrids (3 minutes)
 	cargo run --locked --release -p tributary-bench -- speed --json $(TARGET)/bench.json $(ARGS)
 
 bench-learning: setup ## train the examples with three seeds and compare with the bars (10 minutes)
-	cargo build --locked --release --workspace
-	cargo run --locked --release -p tributary-bench -- learning --json $(TARGET)/learning.json $(ARGS)
+	cargo build --locked --workspace
+	cargo run --locked -p tributary-bench -- learning --json $(TARGET)/learning.json $(ARGS)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean
