@@ -1,5 +1,9 @@
 //! A learner's life: prepare, start the threads, serve, wait for the end, drain with a deadline.
 
+#[cfg(test)]
+mod tests;
+mod workers;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,15 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
 
-use crate::checkpoint::CheckpointWriter;
-use crate::dead_letters::DeadLetters;
 use crate::error::LearnerError;
-use crate::evaluate::{Evaluator, EvaluatorDeps};
-use crate::examine::Examiner;
 use crate::figures::{Board, RunState};
 use crate::hand_over::HandOver;
 use crate::http;
-use crate::ingest::{Ingest, IngestDeps, IntakeGoals};
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
 use crate::prepare::Prepared;
@@ -26,11 +25,9 @@ use crate::record::{Record, Recorder, RunNames, Summary};
 use crate::roster::Roster;
 use crate::run_directory::RunDirectory;
 use crate::service::{self, RunFacts, ServiceDeps};
-use crate::skipped::SkippedBatches;
-use crate::steps::{Steps, StepsConfig, StepsDeps};
-use crate::threads::{Thread, spawn};
 use crate::training::{TrainError, Training};
 use crate::view::Observer;
+use workers::{Common, Ends, Workers};
 
 /// How often the time of the run is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -57,11 +54,7 @@ struct App {
     observer: Observer,
     drain_requests: mpsc::Receiver<String>,
     stop: CancellationToken,
-    finish_evaluation: crossbeam_channel::Sender<()>,
-    trainer: Thread<Result<(), TrainError>>,
-    evaluator: Thread<()>,
-    ingest: Thread<()>,
-    writer: Thread<()>,
+    workers: Workers,
     recorder: tokio::task::JoinHandle<()>,
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
     interrupted: bool,
@@ -105,41 +98,24 @@ impl App {
         let stop = CancellationToken::new();
         let (publisher, newest) = Publisher::new();
         let (arrivals, arriving) = mpsc::channel(ARRIVALS);
-        let (checkpoints, to_write) = crossbeam_channel::bounded(1);
         let (drain, drain_requests) = mpsc::channel(1);
         let (records, _) = broadcast::channel(RECORDS);
         let compared = Arc::new(Notify::new());
-
-        let network = facts.network.as_ref().clone();
-        let writer =
-            CheckpointWriter::new(&directory.join(""), facts.run_id, facts.incarnation, network);
-        let writer = spawn("checkpoints", move || writer.run(&to_write))?;
-        let steps = steps(training, &facts, &observer, &directory, publisher, checkpoints)?;
-        let trainer = spawn("trainer", move || steps.run())?;
-        let ingest = ingest(&facts, &task, &observer, &directory);
-        let ingest = spawn("ingest", move || ingest.run(arriving))?;
-        let deps = EvaluatorDeps {
-            task,
-            network: Arc::clone(&facts.network),
-            newest: newest.clone(),
-            board: Arc::clone(&observer.board),
-            compared: Arc::clone(&compared),
-        };
-        let evaluator = Evaluator::new(&facts.run_file.evaluation, deps);
-        let (finish_evaluation, finish) = crossbeam_channel::bounded(0);
-        let evaluator = spawn("evaluation", move || evaluator.run(&finish))?;
-
         let recorder = Recorder::create(&directory.join("metrics.jsonl"), Instant::now())
             .map_err(|source| LearnerError::System { what: "metrics.jsonl", source })?;
-        let recorder =
+
+        let ends =
+            Ends { publisher, newest: newest.clone(), arriving, compared: Arc::clone(&compared) };
+        let common = Common { facts: &facts, task, observer: &observer, directory: &directory };
+        let workers = Workers::start(&common, training, ends)?;
+        let recording =
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
         let mut registry = prometheus_client::registry::Registry::default();
         LearnerMetrics::register(&mut registry, observer.clone());
         tokio::spawn(http::serve(http, Arc::new(registry), stop.child_token()));
-        let (facts_of_service, roster) = (Arc::clone(&facts), Arc::clone(&observer.roster));
         let deps = ServiceDeps {
-            facts: facts_of_service,
-            roster,
+            facts: Arc::clone(&facts),
+            roster: Arc::clone(&observer.roster),
             arrivals,
             newest,
             observer: observer.clone(),
@@ -153,12 +129,8 @@ impl App {
             observer,
             drain_requests,
             stop,
-            finish_evaluation,
-            trainer,
-            evaluator,
-            ingest,
-            writer,
-            recorder: tokio::spawn(recorder),
+            workers,
+            recorder: tokio::spawn(recording),
             server: tokio::spawn(service::serve(grpc, deps)),
             interrupted: false,
         })
@@ -171,7 +143,7 @@ impl App {
         loop {
             tokio::select! {
                 biased;
-                trained = self.trainer.join() => return Ok(trained??),
+                trained = self.workers.trainer.join() => return Ok(trained??),
                 served = &mut self.server => return Err(LearnerError::Serve(match served {
                     Ok(Ok(())) => "it was stopped".to_owned(),
                     Ok(Err(error)) => error.to_string(),
@@ -208,20 +180,20 @@ impl App {
             hand_over.close_intake();
         }
         roster.drain("the run is complete", limits::DRAIN_TIMEOUT);
-        drop(self.finish_evaluation);
+        drop(self.workers.finish_evaluation);
         let mut connected = roster.connected();
         let everybody_left = connected.wait_for(|count| *count == 0);
         if timeout(limits::DRAIN_TIMEOUT, everybody_left).await.is_err() {
             tracing::warn!("some actors did not leave in time");
         }
         hand_over.close_intake();
-        self.evaluator.join().await?;
-        self.writer.join().await?;
+        self.workers.evaluator.join().await?;
+        self.workers.writer.join().await?;
         self.stop.cancel();
         if timeout(limits::SHUTDOWN_TIMEOUT, self.server).await.is_err() {
             tracing::warn!("some connections did not close in time");
         }
-        if timeout(limits::SHUTDOWN_TIMEOUT, self.ingest.join()).await.is_err() {
+        if timeout(limits::SHUTDOWN_TIMEOUT, self.workers.ingest.join()).await.is_err() {
             tracing::warn!("ingest did not end in time");
         }
         if self.recorder.await.is_err() {
@@ -240,50 +212,6 @@ impl App {
         tracing::info!(file = %file.display(), "the run is over");
         Ok(if self.interrupted { Outcome::Interrupted } else { Outcome::Complete })
     }
-}
-
-fn steps(
-    training: Box<dyn Training>,
-    facts: &RunFacts,
-    observer: &Observer,
-    directory: &RunDirectory,
-    publisher: Publisher,
-    checkpoints: crossbeam_channel::Sender<crate::checkpoint::Contents>,
-) -> Result<Steps, TrainError> {
-    let learner = &facts.run_file.learner;
-    let config = StepsConfig {
-        seed: facts.run_file.run.seed,
-        updates: learner.updates,
-        publish_every: learner.publish_every,
-        checkpoint_every: learner.checkpoint_every,
-    };
-    let deps = StepsDeps {
-        hand_over: Arc::clone(&observer.hand_over),
-        publisher,
-        board: Arc::clone(&observer.board),
-        roster: Arc::clone(&observer.roster),
-        skipped: SkippedBatches::new(&directory.join("skipped")),
-        checkpoints,
-    };
-    Steps::new(training, config, deps)
-}
-
-fn ingest(
-    facts: &RunFacts,
-    task: &tributary_common::registry::Task,
-    observer: &Observer,
-    directory: &RunDirectory,
-) -> Ingest {
-    let learner = &facts.run_file.learner;
-    let goals = IntakeGoals { generated: learner.generated, paid: learner.paid };
-    let deps = IngestDeps {
-        examiner: Examiner::new(Arc::clone(&task.environment), Arc::clone(&task.undelayed)),
-        roster: Arc::clone(&observer.roster),
-        hand_over: Arc::clone(&observer.hand_over),
-        board: Arc::clone(&observer.board),
-        dead_letters: DeadLetters::new(&directory.join("rejected.jsonl")),
-    };
-    Ingest::new(goals, deps)
 }
 
 /// A record each second and after each comparison; a last one at the end.
@@ -315,6 +243,3 @@ async fn record(
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -30,10 +30,10 @@ pub struct Options {
     /// Overrides a key of the run file; may be given again.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<(String, String)>,
-    /// Overrides [run] seed.
+    /// Overrides run.seed.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Overrides [learner] threads: libtorch's threads within an operation.
+    /// Overrides learner.threads: libtorch's threads within an operation.
     #[arg(long)]
     pub threads: Option<usize>,
 }
