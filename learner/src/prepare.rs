@@ -68,9 +68,6 @@ impl Prepared {
         if bytes > limits::RECORD_BYTES {
             return Err(LearnerError::Record { bytes, most: limits::RECORD_BYTES });
         }
-        if run_file.reward.durable == Some(true) {
-            tracing::warn!("durable runs are not built yet: an ack means the learner's memory");
-        }
         let (grpc, http) = (listen(options.listen).await?, listen(options.http).await?);
         let run_id = entropy::run_id()
             .map_err(|source| LearnerError::System { what: "no random numbers", source })?;

@@ -131,6 +131,7 @@ fn values_out_of_range_say_the_range() {
     ends("replay.samples_per_insert", "-2", "must be greater than 0.0");
     ends("evaluation.every", "0s", "must be greater than \"0s\"");
     ends("run.lockstep", "true", "must be false: lockstep runs are not built yet");
+    ends("reward.durable", "true", "must be false: durable runs are not built yet");
     ends("run.name", "a/b", "the first a letter or digit");
 }
 
@@ -213,11 +214,11 @@ fn all_problems_come_at_once_with_those_of_the_kinds() {
 #[test]
 fn a_kind_reads_its_own_keys_without_the_shared_ones() {
     let text = SMALLEST.replace("'grid'", "'grid'\nside = 8");
-    let overrides = [("reward.delay", "50ms"), ("reward.durable", "true"), ("reward.r0", "0.1")];
+    let overrides = [("reward.delay", "50ms"), ("reward.durable", "false"), ("reward.r0", "0.1")];
     let run_file = parse(&text, &overrides).unwrap();
     assert_eq!(run_file.environment.kind, "grid");
     assert_eq!(run_file.environment.parse::<Grid>().unwrap(), Grid { side: 8, wrap: false });
-    assert_eq!(run_file.reward.durable, Some(true));
+    assert_eq!(run_file.reward.durable, Some(false));
     assert_eq!(run_file.reward.delay, Some(Duration::from_millis(50)));
     let keys: Vec<&String> = run_file.reward.section.table.keys().collect();
     assert_eq!(keys, ["r0"]);
