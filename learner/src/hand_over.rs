@@ -95,6 +95,12 @@ impl HandOver {
         }
     }
 
+    /// Tells replay how far a batch that it gave was from balance: squared residuals of trajectory
+    /// balance, in squared nats.
+    pub fn trained(&self, ordinals: &[u64], squared_residuals: &[f64]) {
+        lock(&self.state).replay.trained(ordinals, squared_residuals);
+    }
+
     /// No more trajectories are taken.
     pub fn close_intake(&self) {
         lock(&self.state).intake_closed = true;

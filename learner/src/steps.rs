@@ -137,6 +137,7 @@ impl Steps {
     }
 
     fn count(&mut self, report: &UpdateReport, samples: &Samples) {
+        self.deps.hand_over.trained(&samples.ordinals, &report.squared_residuals);
         let before = report.step - 1;
         let lags = samples.policies.iter().map(|policy| before.saturating_sub(policy.step));
         self.deps.board.update(|figures| {

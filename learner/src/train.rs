@@ -1,5 +1,6 @@
 //! Training with libtorch: a batch of trajectories in, better weights out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tributary_common::environment::Environment;
@@ -119,6 +120,7 @@ impl Trainer {
         if !gradient_norm.is_finite() {
             return Err(TrainError::Gradient { norm: gradient_norm });
         }
+        let squared_residuals = squared_residuals(terms);
         let log_z_gradient = gradients.log_z;
         let rows = batch.states.len();
         if let Err(error) = self.apply(&gradient, log_z_gradient) {
@@ -127,7 +129,15 @@ impl Trainer {
         }
         let mean_log_reward = samples.log_rewards.iter().sum::<f64>() / samples.len() as f64;
         let (step, log_z) = (self.step, self.log_z);
-        Ok(UpdateReport { step, loss, log_z, gradient_norm, mean_log_reward, rows })
+        Ok(UpdateReport {
+            step,
+            loss,
+            squared_residuals,
+            log_z,
+            gradient_norm,
+            mean_log_reward,
+            rows,
+        })
     }
 
     fn apply(&mut self, gradient: &tch::Tensor, log_z_gradient: f64) -> Result<(), TrainError> {
@@ -160,6 +170,16 @@ impl Trainer {
         let version = PolicyVersion { incarnation: self.incarnation, step: self.step };
         Ok(Weights { version, log_z: self.log_z, generated, values: values.to_vec() })
     }
+}
+
+/// Of trajectory balance, one for each trajectory, in squared nats.
+fn squared_residuals(terms: &Terms) -> Vec<f64> {
+    let residual = |(transitions, log_reward): (Range<usize>, f64)| {
+        let log_pf: f64 = terms.log_pf[transitions.clone()].iter().sum();
+        let log_pb: f64 = terms.log_pb[transitions].iter().sum();
+        terms.log_z + log_pf - log_pb - log_reward
+    };
+    terms.trajectories().map(|trajectory| residual(trajectory).powi(2)).collect()
 }
 
 impl Training for Trainer {

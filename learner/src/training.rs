@@ -42,12 +42,15 @@ pub struct WeightSets {
 }
 
 /// What an update did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpdateReport {
     /// Updates done, this one included.
     pub step: u64,
     /// The loss before the update: the mean over the trajectories, in squared nats.
     pub loss: f64,
+    /// The squared residual of trajectory balance of each trajectory before the update, whatever
+    /// the objective, in squared nats.
+    pub squared_residuals: Vec<f64>,
     /// log Z after the update.
     pub log_z: f64,
     /// Euclidean norm of the gradient of the network's parameters.

@@ -12,6 +12,21 @@ choices! {
         Fifo = "fifo",
         /// Any that is kept, each with the same probability.
         Uniform = "uniform",
+        /// In proportion to a power of the reward or of the loss.
+        Prioritized = "prioritized",
+        /// A share of each batch from those with the best rewards, the others from the rest.
+        TopFraction = "top_fraction",
+    }
+}
+
+choices! {
+    /// What prioritized replay prefers.
+    pub enum Priority {
+        /// High rewards: probability in proportion to R^exponent.
+        LogReward = "log_reward",
+        /// High losses: probability in proportion to loss^exponent, where the loss is the squared
+        /// residual of trajectory balance when the trajectory was last trained on.
+        Loss = "loss",
     }
 }
 
@@ -20,6 +35,18 @@ choices! {
 pub struct Replay {
     /// How the trajectories of a batch are picked.
     pub selector: Selector,
+    /// What `prioritized` prefers.
+    pub priority: Priority,
+    /// How strongly: the power of R or of the loss. 1 for the reward and 0.6 for the loss unless it
+    /// is given.
+    pub exponent: f64,
+    /// Of `top_fraction`: the part of the kept trajectories that counts as best.
+    pub top_fraction: f64,
+    /// Of `top_fraction`: the share of the draws that goes to the best.
+    pub top_share: f64,
+    /// The share of every batch that is the newest trajectories not yet trained on. Where it is not
+    /// given: 0.25 for `prioritized` and `top_fraction`, or as much as arrives if that is less.
+    pub online_fraction: f64,
     /// Trajectories kept; the oldest leave first.
     pub capacity: usize,
     /// Mean number of times each trajectory is trained on.
@@ -28,17 +55,64 @@ pub struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { selector: Selector::Fifo, capacity: 100_000, samples_per_insert: 1.0 }
+        Self {
+            selector: Selector::Fifo,
+            priority: Priority::LogReward,
+            exponent: 1.0,
+            top_fraction: 0.1,
+            top_share: 0.5,
+            online_fraction: 0.0,
+            capacity: 100_000,
+            samples_per_insert: 1.0,
+        }
     }
 }
 
 impl Config for Replay {
     fn declare(&mut self, keys: &mut Keys<'_>) {
         keys.key("selector", &mut self.selector, "how the trajectories of a batch are picked");
+        self.declare_preference(keys);
         keys.key("capacity", &mut self.capacity, "trajectories kept; the oldest leave first")
             .at_least(1);
         let uses = "mean number of times each trajectory is trained on";
         keys.key("samples_per_insert", &mut self.samples_per_insert, uses).above(0.0);
+        let arriving = 1.0 / self.samples_per_insert.max(1.0);
+        let preferring = matches!(self.selector, Selector::Prioritized | Selector::TopFraction);
+        let online = "share of every batch that is the newest trajectories not yet trained on";
+        keys.key("online_fraction", &mut self.online_fraction, online)
+            .or(if preferring { arriving.min(0.25) } else { 0.0 })
+            .only(
+                self.selector != Selector::Fifo,
+                "with selector = \"uniform\", \"prioritized\" or \"top_fraction\"",
+            )
+            .at_least(0.0)
+            .must("be at most 1 / samples_per_insert: no more is new", |&share| share <= arriving);
+    }
+}
+
+impl Replay {
+    fn declare_preference(&mut self, keys: &mut Keys<'_>) {
+        let prioritized = self.selector == Selector::Prioritized;
+        let with_prioritized = "with selector = \"prioritized\"";
+        keys.key("priority", &mut self.priority, "what prioritized replay prefers")
+            .only(prioritized, with_prioritized);
+        let exponent = "power of R or of the loss that probabilities are in proportion to";
+        keys.key("exponent", &mut self.exponent, exponent)
+            .or(if self.priority == Priority::Loss { 0.6 } else { 1.0 })
+            .only(prioritized, with_prioritized)
+            .at_least(0.0)
+            .at_most(1_000.0);
+        let top = self.selector == Selector::TopFraction;
+        let with_top = "with selector = \"top_fraction\"";
+        let fraction = "part of the kept trajectories that counts as best";
+        keys.key("top_fraction", &mut self.top_fraction, fraction)
+            .only(top, with_top)
+            .above(0.0)
+            .below(1.0);
+        keys.key("top_share", &mut self.top_share, "share of the draws that goes to the best")
+            .only(top, with_top)
+            .at_least(0.0)
+            .at_most(1.0);
     }
 }
 

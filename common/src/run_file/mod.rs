@@ -22,7 +22,7 @@ mod value;
 
 pub use document::parse_override;
 pub use keys::{Config, Key, Keys, written};
-pub use learner::{Device, Learner, Replay, Selector};
+pub use learner::{Device, Learner, Priority, Replay, Selector};
 pub use objective::{Objective, ObjectiveKind, Residual, Weighting};
 pub use problem::{Origin, Problem, RunFileError};
 pub use schedule::Schedule;

@@ -136,6 +136,37 @@ fn values_out_of_range_say_the_range() {
 }
 
 #[test]
+fn the_keys_of_a_selector_are_refused_where_they_do_not_apply() {
+    let only = |key: &str, value: &str, expected: &str| {
+        let message = message(&format!("replay.{key}"), value);
+        let expected = format!("--set: `replay.{key}` applies only with selector = {expected}");
+        assert_eq!(message, expected);
+    };
+    only("priority", "loss", "\"prioritized\"");
+    only("exponent", "2", "\"prioritized\"");
+    only("top_fraction", "0.5", "\"top_fraction\"");
+    only("top_share", "0.5", "\"top_fraction\"");
+    only("online_fraction", "0.5", "\"uniform\", \"prioritized\" or \"top_fraction\"");
+}
+
+#[test]
+fn replay_that_prefers_has_a_quarter_or_what_arrives_that_is_new() {
+    let replay = |changes: &[(&str, &str)]| parse(SMALLEST, changes).unwrap().replay;
+    let selector = |name| ("replay.selector", name);
+    assert_eq!(replay(&[selector("uniform")]).online_fraction, 0.0);
+    assert_eq!(replay(&[selector("top_fraction")]).online_fraction, 0.25);
+    let often = ("replay.samples_per_insert", "8");
+    assert_eq!(replay(&[selector("prioritized"), often]).online_fraction, 0.125);
+    let none = ("replay.online_fraction", "0");
+    assert_eq!(replay(&[selector("prioritized"), none]).online_fraction, 0.0);
+    assert_eq!(replay(&[selector("prioritized")]).exponent, 1.0);
+    assert_eq!(replay(&[selector("prioritized"), ("replay.priority", "loss")]).exponent, 0.6);
+    let much = [selector("prioritized"), often, ("replay.online_fraction", "0.2")];
+    let error = parse(SMALLEST, &much).unwrap_err().to_string();
+    assert!(error.contains("= 0.2: must be at most 1 / samples_per_insert"), "{error}");
+}
+
+#[test]
 fn the_keys_of_an_objective_are_refused_where_they_do_not_apply() {
     let kind = message("objective.kind", "subtb");
     assert!(kind.contains("expected one of \"trajectory_balance\", \"sub_traj"), "{kind}");

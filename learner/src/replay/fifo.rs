@@ -18,7 +18,7 @@ pub(super) struct Fifo {
 }
 
 impl Selector for Fifo {
-    fn inserted(&mut self, ordinal: u64, uses: u64) {
+    fn inserted(&mut self, ordinal: u64, uses: u64, _: f64) {
         if self.uses.is_empty() {
             self.oldest = ordinal;
         }
@@ -43,11 +43,10 @@ impl Selector for Fifo {
         self.ready
     }
 
-    fn pick(&mut self, count: usize, _: &mut Stream, picked: &mut Vec<u64>) {
-        while picked.len() < count {
-            let Some(ordinal) = self.queue.pop_front() else { return };
+    fn pick(&mut self, _: &mut Stream) -> Option<u64> {
+        loop {
+            let ordinal = self.queue.pop_front()?;
             let Some(place) = ordinal.checked_sub(self.oldest) else { continue };
-            picked.push(ordinal);
             let left = &mut self.uses[place as usize];
             *left -= 1;
             if *left > 0 {
@@ -55,6 +54,7 @@ impl Selector for Fifo {
             } else {
                 self.ready -= 1;
             }
+            return Some(ordinal);
         }
     }
 }

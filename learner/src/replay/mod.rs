@@ -2,10 +2,15 @@
 //!
 //! A trajectory rests as its actions, its log-reward and the policy version that drew it; states
 //! are rebuilt when it is trained on. The oldest leave first. How often each is trained on is held
-//! to `samples_per_insert` by a [`RateLimiter`].
+//! to `samples_per_insert` by a [`RateLimiter`]. A new selector is one file and one line in
+//! [`selector`]; `docs/replay.md` says what each is for.
 
 mod fifo;
+mod fresh;
+mod log_sum_tree;
+mod prioritized;
 mod rate_limiter;
+mod top_fraction;
 mod uniform;
 
 use std::collections::VecDeque;
@@ -16,7 +21,10 @@ use tributary_common::random::Stream;
 use tributary_common::run_file::{self, Selector as SelectorKind};
 
 use fifo::Fifo;
+use fresh::Fresh;
+use prioritized::Prioritized;
 pub use rate_limiter::RateLimiter;
+use top_fraction::TopFraction;
 use uniform::Uniform;
 
 /// What log R = -inf (R = 0) becomes in training, which needs a finite target.
@@ -24,8 +32,9 @@ pub const LOG_REWARD_MIN: f64 = -100.0;
 
 /// How replay picks: it is told what comes and goes, and names what is trained on.
 trait Selector: Send {
-    /// A trajectory came, to be used `uses` times. Ordinals come in order, without gaps.
-    fn inserted(&mut self, ordinal: u64, uses: u64);
+    /// A trajectory came, to be used `uses` times. Ordinals come in order, without gaps; log R is
+    /// finite.
+    fn inserted(&mut self, ordinal: u64, uses: u64, log_reward: f64);
 
     /// The oldest trajectory leaves. Returns the uses that it should still have had.
     fn evicted(&mut self, ordinal: u64) -> u64;
@@ -34,8 +43,23 @@ trait Selector: Send {
     /// many times over where each has many uses.
     fn ready(&self) -> usize;
 
-    /// Appends the ordinals of `count` residents.
-    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<u64>);
+    /// The ordinal of a resident; none if there is nobody to pick.
+    fn pick(&mut self, stream: &mut Stream) -> Option<u64>;
+
+    /// These were trained on, with these squared residuals of trajectory balance, in squared nats.
+    /// Some may have left.
+    fn trained(&mut self, _ordinals: &[u64], _squared_residuals: &[f64]) {}
+}
+
+fn selector(config: &run_file::Replay) -> Box<dyn Selector> {
+    match config.selector {
+        SelectorKind::Fifo => Box::new(Fifo::default()),
+        SelectorKind::Uniform => Box::new(Uniform::default()),
+        SelectorKind::Prioritized => Box::new(Prioritized::new(config.priority, config.exponent)),
+        SelectorKind::TopFraction => {
+            Box::new(TopFraction::new(config.top_fraction, config.top_share))
+        }
+    }
 }
 
 /// Trajectories drawn from replay, in columns; a batch of training. Reused between draws.
@@ -130,11 +154,14 @@ struct Resident {
 }
 
 /// The trajectories that training picks from. Memory is bounded by about
-/// `capacity · (64 + 4 · actions)` bytes.
+/// `capacity · (64 + 4 · actions)` bytes, and up to 100 more for each with the selectors that prefer.
 pub struct Replay {
     capacity: usize,
     batch: usize,
+    /// Trajectories of every batch that have not been trained on.
+    online: usize,
     selector: Box<dyn Selector>,
+    fresh: Fresh,
     limiter: RateLimiter,
     residents: VecDeque<Resident>,
     /// The actions of all residents, oldest first.
@@ -150,18 +177,19 @@ pub struct Replay {
 impl Replay {
     /// An empty replay that gives batches of `batch` trajectories.
     pub fn new(config: &run_file::Replay, batch: usize) -> Result<Self, TooSmall> {
-        let run_file::Replay { selector, capacity, samples_per_insert } = *config;
+        let run_file::Replay { capacity, samples_per_insert, online_fraction, .. } = *config;
         let limiter = RateLimiter::new(samples_per_insert, batch, capacity).map_err(|needed| {
             TooSmall { capacity, batch, uses: samples_per_insert.to_string(), needed }
         })?;
-        let selector: Box<dyn Selector> = match selector {
-            SelectorKind::Fifo => Box::new(Fifo::default()),
-            SelectorKind::Uniform => Box::new(Uniform::default()),
-        };
+        // Rounded up, but not to more than arrive while a batch is due: training would starve.
+        let arriving = (batch as f64 / samples_per_insert.max(1.0)).floor();
+        let online = (online_fraction * batch as f64).ceil().min(arriving) as usize;
         Ok(Self {
             capacity,
             batch,
-            selector,
+            online,
+            selector: selector(config),
+            fresh: Fresh::default(),
             limiter,
             residents: VecDeque::new(),
             actions: VecDeque::new(),
@@ -194,7 +222,8 @@ impl Replay {
         self.actions.extend(actions);
         self.residents.push_back(Resident { length: actions.len() as u32, log_reward, policy });
         let uses = self.limiter.inserted();
-        self.selector.inserted(ordinal, uses);
+        self.selector.inserted(ordinal, uses, log_reward);
+        self.fresh.inserted(ordinal);
         ordinal
     }
 
@@ -204,6 +233,7 @@ impl Replay {
         self.actions.drain(..oldest.length as usize);
         self.actions_evicted += u64::from(oldest.length);
         let forfeited = self.selector.evicted(self.counters.evicted);
+        self.fresh.evicted(self.counters.evicted);
         self.limiter.forfeited(forfeited);
         self.counters.evicted += 1;
         self.counters.forfeited += forfeited;
@@ -211,7 +241,9 @@ impl Replay {
 
     /// Whether [`sample`](Self::sample) gives a batch.
     pub fn may_sample(&self) -> bool {
-        self.limiter.may_sample() && self.selector.ready() >= self.batch
+        self.limiter.may_sample()
+            && self.selector.ready() >= self.batch
+            && self.fresh.count() >= self.online
     }
 
     /// Draws a batch, replacing what is in `samples`; none, and `false`, when the trajectories have
@@ -221,8 +253,7 @@ impl Replay {
         if !self.may_sample() {
             return false;
         }
-        self.picked.clear();
-        self.selector.pick(self.batch, stream, &mut self.picked);
+        self.pick(stream);
         for &ordinal in &self.picked {
             let place = (ordinal - self.counters.evicted) as usize;
             let Resident { length, log_reward, policy } = self.residents[place];
@@ -230,9 +261,27 @@ impl Replay {
             let actions = self.actions.range(start..start + length as usize).copied();
             samples.push(ordinal, actions, log_reward, policy);
         }
-        self.limiter.sampled(self.batch as u64);
-        self.counters.sampled += self.batch as u64;
+        self.limiter.sampled(samples.len() as u64);
+        self.counters.sampled += samples.len() as u64;
         true
+    }
+
+    /// The newest of those not yet trained on for their share of the batch, then the selector's.
+    fn pick(&mut self, stream: &mut Stream) {
+        self.picked.clear();
+        while self.picked.len() < self.batch {
+            let is_online = self.picked.len() < self.online;
+            let ordinal = if is_online { self.fresh.newest() } else { None };
+            let Some(ordinal) = ordinal.or_else(|| self.selector.pick(stream)) else { return };
+            self.fresh.draw(ordinal);
+            self.picked.push(ordinal);
+        }
+    }
+
+    /// Tells how far the trajectories of the batch with these ordinals were from balance: their
+    /// squared residuals of trajectory balance, in squared nats.
+    pub fn trained(&mut self, ordinals: &[u64], squared_residuals: &[f64]) {
+        self.selector.trained(ordinals, squared_residuals);
     }
 
     /// Trajectories that are kept.

@@ -11,7 +11,7 @@ pub(super) struct Uniform {
 }
 
 impl Selector for Uniform {
-    fn inserted(&mut self, ordinal: u64, _: u64) {
+    fn inserted(&mut self, ordinal: u64, _: u64, _: f64) {
         self.next = ordinal + 1;
     }
 
@@ -24,8 +24,8 @@ impl Selector for Uniform {
         (self.next - self.oldest) as usize
     }
 
-    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<u64>) {
+    fn pick(&mut self, stream: &mut Stream) -> Option<u64> {
         let residents = self.ready();
-        picked.extend((0..count).map(|_| self.oldest + stream.below(residents) as u64));
+        (residents > 0).then(|| self.oldest + stream.below(residents) as u64)
     }
 }

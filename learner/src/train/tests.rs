@@ -95,7 +95,8 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
         }
         let mut stream = Stream::new(run_file.run.seed, Purpose::Replay, trainer.step(), 0);
         while replay.sample(&mut stream, &mut samples) {
-            trainer.update(&samples).unwrap();
+            let report = trainer.update(&samples).unwrap();
+            replay.trained(&samples.ordinals, &report.squared_residuals);
         }
     }
     let ema = Snapshot::new(network, trainer.publish(generated).unwrap().ema);
@@ -118,6 +119,32 @@ fn a_small_hypergrid_is_learned() {
         assert!(total_variation < 0.05, "{changes:?}: total variation {total_variation}");
         assert!(log_z.abs() < 0.1, "{changes:?}: log Z is off by {log_z}");
     }
+}
+
+#[test]
+fn replay_that_prefers_learns_a_small_hypergrid() {
+    let prioritized = ("replay.selector", "prioritized");
+    for changes in [
+        &[prioritized, ("replay.priority", "log_reward")][..],
+        &[prioritized, ("replay.priority", "loss"), ("replay.samples_per_insert", "4.0")][..],
+        &[("replay.selector", "top_fraction"), ("replay.samples_per_insert", "2.0")][..],
+    ] {
+        let (run_file, task) = run(changes);
+        let (total_variation, log_z) = converge(&run_file, &task);
+        println!("{changes:?}: total variation {total_variation}, log Z off by {log_z}");
+        assert!(total_variation < 0.05, "{changes:?}: total variation {total_variation}");
+        assert!(log_z.abs() < 0.1, "{changes:?}: log Z is off by {log_z}");
+    }
+}
+
+#[test]
+fn a_report_has_the_residual_of_each_trajectory() {
+    let (run_file, task) = run(&[]);
+    let samples = &batches(&task)[0];
+    let report = trainer(&run_file, &task).update(samples).unwrap();
+    let mean = report.squared_residuals.iter().sum::<f64>() / samples.len() as f64;
+    assert_eq!(report.squared_residuals.len(), samples.len());
+    assert!((mean - report.loss).abs() < 1e-9 * mean, "{mean} is not {}", report.loss);
 }
 
 #[test]

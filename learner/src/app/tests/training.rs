@@ -45,6 +45,7 @@ impl Training for FakeTraining {
         Ok(UpdateReport {
             step: self.step,
             loss: 2.0,
+            squared_residuals: vec![2.0; samples.len()],
             log_z: 0.5,
             gradient_norm: 1.0,
             mean_log_reward: 0.0,

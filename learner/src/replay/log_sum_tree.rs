@@ -1,0 +1,102 @@
+//! A sum tree that keeps logarithms, so that no weight overflows and no error adds up.
+
+/// Weights of numbered slots, by their logarithm; drawing and changing take O(log slots).
+///
+/// A binary tree in one vector: the children of node `i` are `2 i` and `2 i + 1`, the leaves are the
+/// last half, and every inner node is the log-sum-exp of its children, computed anew when one of
+/// them changes.
+#[derive(Debug)]
+pub(super) struct LogSumTree {
+    nodes: Vec<f64>,
+}
+
+impl LogSumTree {
+    /// For at least so many slots, all of weight 0.
+    pub(super) fn new(slots: usize) -> Self {
+        Self { nodes: vec![f64::NEG_INFINITY; 2 * slots.next_power_of_two()] }
+    }
+
+    /// Number of slots; a power of two.
+    pub(super) fn slots(&self) -> usize {
+        self.nodes.len() / 2
+    }
+
+    /// The logarithm of a slot's weight.
+    pub(super) fn get(&self, slot: usize) -> f64 {
+        self.nodes[self.slots() + slot]
+    }
+
+    /// The logarithm of the sum of all weights.
+    pub(super) fn log_total(&self) -> f64 {
+        self.nodes[1]
+    }
+
+    /// Gives a slot another weight, by its logarithm: finite, or -inf for none.
+    pub(super) fn set(&mut self, slot: usize, log_weight: f64) {
+        let mut node = self.slots() + slot;
+        self.nodes[node] = log_weight;
+        while node > 1 {
+            node /= 2;
+            self.nodes[node] = log_add_exp(self.nodes[2 * node], self.nodes[2 * node + 1]);
+        }
+    }
+
+    /// The slot at which the running sum of the weights passes the fraction `along` in [0, 1) of
+    /// their total: a slot in proportion to its weight when `along` is uniform. None without weight.
+    pub(super) fn draw(&self, mut along: f64) -> Option<usize> {
+        if self.log_total() == f64::NEG_INFINITY {
+            return None;
+        }
+        let mut node = 1;
+        while node < self.slots() {
+            let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
+            let share = (left - self.nodes[node]).exp();
+            let to_left = right == f64::NEG_INFINITY || left != f64::NEG_INFINITY && along < share;
+            along = if to_left { along / share } else { (along - share) / (1.0 - share) };
+            // Rounding may leave [0, 1), and 0 / 0 where one side is all but everything.
+            along = if along.is_nan() { 0.0 } else { along.clamp(0.0, 1.0) };
+            node = 2 * node + usize::from(!to_left);
+        }
+        Some(node - self.slots())
+    }
+}
+
+/// log(e^a + e^b).
+fn log_add_exp(a: f64, b: f64) -> f64 {
+    let (small, large) = if a < b { (a, b) } else { (b, a) };
+    if small == f64::NEG_INFINITY { large } else { large + (small - large).exp().ln_1p() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn draws_are_where_the_running_sum_passes() {
+        let mut tree = LogSumTree::new(5);
+        assert_eq!((tree.slots(), tree.draw(0.5)), (8, None));
+        // Weights 1, 0, 2, 5 of 8.
+        for (slot, weight) in [(0, 1f64), (1, 0.0), (2, 2.0), (4, 5.0)] {
+            tree.set(slot, weight.ln());
+        }
+        let places = [(0.0, 0), (0.124, 0), (0.126, 2), (0.374, 2), (0.376, 4), (0.999, 4)];
+        for (along, slot) in places {
+            assert_eq!(tree.draw(along), Some(slot), "{along}");
+        }
+        tree.set(4, f64::NEG_INFINITY);
+        assert_eq!(tree.draw(0.999), Some(2));
+    }
+
+    #[test]
+    fn weights_far_beyond_the_range_of_numbers_are_kept_apart() {
+        let mut tree = LogSumTree::new(4);
+        tree.set(0, -1e4);
+        tree.set(1, -1e4 + 3f64.ln());
+        assert_eq!((tree.draw(0.24), tree.draw(0.26)), (Some(0), Some(1)));
+        tree.set(3, 1e4);
+        assert_eq!((tree.draw(0.0), tree.draw(0.999_999)), (Some(3), Some(3)));
+        tree.set(3, f64::NEG_INFINITY);
+        assert_eq!((tree.draw(0.24), tree.draw(0.26)), (Some(0), Some(1)));
+    }
+}
