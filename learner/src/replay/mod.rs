@@ -3,7 +3,7 @@
 //! A trajectory rests as its actions, its log-reward and the policy version that drew it; states
 //! are rebuilt when it is trained on. The oldest leave first. How often each is trained on is held
 //! to `samples_per_insert` by a [`RateLimiter`]. A new selector is one file and one line in
-//! [`selector`]; `docs/replay.md` says what each is for.
+//! `selector`; `docs/replay.md` says what each is for.
 
 mod fifo;
 mod fresh;
