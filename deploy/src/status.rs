@@ -1,7 +1,7 @@
 //! `tributary status`: a running learner on one page.
 
 use clap::Args;
-use tributary_proto::v1::{ActorRow, Books, Goals, RunState, StatusReply};
+use tributary_proto::v1::{ActorRow, Books, Goals, RunState, SettingYield, StatusReply};
 
 use crate::control::{self, Control};
 use crate::display::{Table, clock, count, grouped, short};
@@ -28,6 +28,12 @@ fn page(status: &StatusReply) -> String {
     let mut table = Table::default();
     table.section("training");
     figures(&mut table, status);
+    if status.yields.len() > 1 || status.yields.iter().any(|row| row.good_objects.is_some()) {
+        table.section("exploration settings");
+        for row in &status.yields {
+            table.row(&format!("{} {}", row.setting, row.description), found(row));
+        }
+    }
     table.section("books");
     if let Some(books) = &status.books {
         self::books(&mut table, books);
@@ -86,6 +92,12 @@ fn figures(table: &mut Table, status: &StatusReply) {
     }
     let lag = format!("{} updates on average, {} at most", short(status.lag_mean), status.lag_max);
     table.row("lag", lag);
+}
+
+fn found(row: &SettingYield) -> String {
+    let (generated, objects) = (grouped(row.generated), grouped(row.objects));
+    let good = row.good_objects.map(|good| format!(", {} good", grouped(good)));
+    format!("{generated} trajectories, {objects} objects found first{}", good.unwrap_or_default())
 }
 
 fn books(table: &mut Table, books: &Books) {

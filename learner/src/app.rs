@@ -90,9 +90,12 @@ impl App {
         prepared.announce()?;
         let Prepared { facts, task, replay, directory, grpc, http, sessions } = prepared;
         let facts = Arc::new(facts);
+        let exploration = &facts.run_file.exploration;
+        // At most `Exploration::MOST_SETTINGS`.
+        let settings = exploration.settings() as u32;
         let observer = Observer {
             board: Arc::new(Board::default()),
-            roster: Arc::new(Roster::new(sessions)),
+            roster: Arc::new(Roster::new(sessions, settings)),
             hand_over: Arc::new(HandOver::new(replay)),
         };
         let stop = CancellationToken::new();
@@ -200,10 +203,12 @@ impl App {
             tracing::warn!("the last record is missing");
         }
         let facts = &self.facts;
+        let exploration = &facts.run_file.exploration;
         let names = RunNames {
             name: facts.run_file.run.name.clone(),
             run_id: facts.run_id.to_string(),
             environment: facts.environment.clone(),
+            explorations: (0..exploration.settings()).map(|i| exploration.describe(i)).collect(),
         };
         let summary = Summary::new(&names, self.interrupted, &self.observer.look());
         let text = serde_json::to_vec_pretty(&summary)

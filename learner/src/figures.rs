@@ -9,6 +9,7 @@ use tributary_common::exact::Comparison;
 use tributary_common::ids::PolicyVersion;
 
 use crate::locks::lock;
+use crate::yields::Yield;
 
 /// Updates over which log Z is averaged for the report.
 const LOG_Z_WINDOW: usize = 1_000;
@@ -47,6 +48,8 @@ pub struct Figures {
     pub generated: u64,
     /// Distinct objects among them.
     pub paid: u64,
+    /// What each exploration setting has brought.
+    pub yields: Vec<Yield>,
     /// Optimizer steps.
     pub updates: u64,
     /// Trajectories trained on, each as often as it was used.

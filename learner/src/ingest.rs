@@ -21,6 +21,7 @@ use crate::figures::Board;
 use crate::hand_over::{HandOver, Insertion};
 use crate::outbox::Rejection;
 use crate::roster::Roster;
+use crate::yields::Yields;
 
 /// How long actors may wait for their last acks when the run is complete.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -59,6 +60,8 @@ pub struct IngestDeps {
     pub board: Arc<Board>,
     /// Where rejected ones are kept.
     pub dead_letters: DeadLetters,
+    /// What each exploration setting brings.
+    pub yields: Yields,
 }
 
 /// The ingest thread's state.
@@ -81,6 +84,7 @@ struct Tally {
 impl Ingest {
     /// Nothing has come yet.
     pub fn new(goals: IntakeGoals, deps: IngestDeps) -> Self {
+        deps.board.update(|figures| figures.yields = deps.yields.rows().to_vec());
         Self { goals, deps, generated: 0, objects: HashSet::new() }
     }
 
@@ -101,7 +105,7 @@ impl Ingest {
             Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
         for trajectory in arrival.batch.iter().skip(arrival.duplicates) {
             let decided = match self.deps.examiner.examine(&trajectory) {
-                Ok(sound) => self.insert(&sound, arrival, &mut tally),
+                Ok(sound) => self.insert(&sound, trajectory.setting, arrival, &mut tally),
                 Err(unsound) => Err(unsound),
             };
             tally.bytes += record_bytes(trajectory.actions.len(), outputs);
@@ -118,6 +122,7 @@ impl Ingest {
     fn insert(
         &mut self,
         sound: &Sound,
+        setting: u32,
         arrival: &Arrival,
         tally: &mut Tally,
     ) -> Result<(), Unsound> {
@@ -134,7 +139,8 @@ impl Ingest {
             return Err(Unsound { reason: RejectionReason::RunComplete, detail, step: None });
         }
         self.generated += 1;
-        self.objects.insert(sound.object);
+        let is_new = self.objects.insert(sound.object);
+        self.deps.yields.count(setting, is_new, sound.log_reward);
         if self.is_complete() {
             hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
@@ -176,7 +182,11 @@ impl Ingest {
             return;
         }
         let (generated, paid) = (self.generated, self.objects.len() as u64);
-        self.deps.board.update(|figures| figures.accept(generated, paid));
+        let rows = self.deps.yields.rows();
+        self.deps.board.update(|figures| {
+            figures.accept(generated, paid);
+            rows.clone_into(&mut figures.yields);
+        });
         let settlement = Settlement { epoch: arrival.epoch, accepted, rejected: &rejected, bytes };
         if let Err(error) = self.deps.roster.settle(arrival.session, &settlement, &rejections) {
             tracing::error!(actor = %arrival.session.actor, %error, "records could not be settled");

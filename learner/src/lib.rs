@@ -43,5 +43,6 @@ pub mod torch;
 pub mod train;
 pub mod training;
 pub mod view;
+pub mod yields;
 
 pub use program::main;

@@ -13,6 +13,7 @@ use tributary_common::exact::Comparison;
 
 use crate::figures::RunState;
 use crate::view::View;
+use crate::yields::Yield;
 
 /// Over this time the rate of trajectories is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -141,6 +142,13 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         optional("pearson", exact.comparison.pearson);
         optional("spearman", exact.comparison.spearman);
     }
+    for (setting, row) in figures.yields.iter().enumerate() {
+        values.insert(format!("yield.{setting}.generated"), row.generated as f64);
+        values.insert(format!("yield.{setting}.objects"), row.objects as f64);
+        if let Some(good) = row.good_objects {
+            values.insert(format!("yield.{setting}.good_objects"), good as f64);
+        }
+    }
     for (edge, seconds) in view.waited_seconds() {
         values.insert(format!("waited_seconds.{edge}"), seconds);
     }
@@ -189,6 +197,8 @@ pub struct Summary {
     pub lag_max: u64,
     /// The four counters: generated, paid, updates, samples.
     pub counters: BTreeMap<&'static str, u64>,
+    /// What each exploration setting has brought, by its number.
+    pub yields: Vec<SettingYield>,
     /// Where all records went.
     pub books: BTreeMap<&'static str, u64>,
     /// Batches without a step.
@@ -197,6 +207,16 @@ pub struct Summary {
     pub zero_rewards: u64,
     /// Seconds waited, for each edge "who.for_what".
     pub waited_seconds: BTreeMap<String, f64>,
+}
+
+/// What an exploration setting has brought, with its definition.
+#[derive(Debug, Serialize)]
+pub struct SettingYield {
+    /// In words: "epsilon 0.1, temperature 1".
+    pub exploration: String,
+    /// What it has brought.
+    #[serde(flatten)]
+    pub figures: Yield,
 }
 
 /// What a summary needs besides the figures.
@@ -208,6 +228,8 @@ pub struct RunNames {
     pub run_id: String,
     /// The environment's kind and canonical configuration.
     pub environment: String,
+    /// The exploration settings in words.
+    pub explorations: Vec<String>,
 }
 
 impl Summary {
@@ -234,6 +256,7 @@ impl Summary {
             lag_mean: figures.lag_mean(),
             lag_max: figures.lag_max,
             counters: counters(view),
+            yields: yields(names, view),
             books: balance(view),
             skipped_batches: figures.skipped_batches,
             zero_rewards: view.replay.zero_rewards,
@@ -249,6 +272,11 @@ fn counters(view: &View) -> BTreeMap<&'static str, u64> {
         ("updates", view.figures.updates),
         ("samples", view.figures.samples),
     ])
+}
+
+fn yields(names: &RunNames, view: &View) -> Vec<SettingYield> {
+    let rows = names.explorations.iter().cloned().zip(view.figures.yields.iter().copied());
+    rows.map(|(exploration, figures)| SettingYield { exploration, figures }).collect()
 }
 
 /// received = accepted + duplicate + rejected + pending, and

@@ -96,9 +96,21 @@ impl ActorRow {
     }
 }
 
+/// An actor that was let in.
+#[derive(Debug)]
+pub struct Joined {
+    /// Who it is.
+    pub admission: Admission,
+    /// The exploration setting that is its own.
+    pub setting: u32,
+    /// Where its news come.
+    pub outbox: Arc<Outbox>,
+}
+
 #[derive(Debug)]
 struct Known {
     card: Card,
+    setting: u32,
     report: Report,
     heard: Instant,
     joined: Instant,
@@ -117,23 +129,26 @@ struct Inner {
 #[derive(Debug)]
 pub struct Roster {
     inner: Mutex<Inner>,
+    settings: u32,
     connected: watch::Sender<usize>,
 }
 
 impl Roster {
-    /// Nobody is known yet.
-    pub fn new(config: SessionsConfig) -> Self {
+    /// Nobody is known yet; so many exploration settings are to be spread over the actors.
+    pub fn new(config: SessionsConfig, settings: u32) -> Self {
         let inner = Inner {
             sessions: Sessions::new(config),
             known: BTreeMap::new(),
             outboxes: HashMap::new(),
             drain: None,
         };
-        Self { inner: Mutex::new(inner), connected: watch::channel(0).0 }
+        Self { inner: Mutex::new(inner), settings, connected: watch::channel(0).0 }
     }
 
-    /// An actor says hello; `secret` is random and becomes its own if it is new. Returns who it is
-    /// and where its news come.
+    /// An actor says hello; `secret` is random and becomes its own if it is new. It gets the
+    /// exploration setting that the fewest connected actors have, the first of these: round robin
+    /// while all stay, and whoever replaces an actor takes its setting. One that comes back keeps
+    /// its own.
     ///
     /// # Errors
     /// Why it may not take part: too many actors, a wrong secret, a run that stops.
@@ -142,7 +157,7 @@ impl Roster {
         card: Card,
         resume: Option<&Resume>,
         secret: Secret,
-    ) -> Result<(Admission, Arc<Outbox>), Refusal> {
+    ) -> Result<Joined, Refusal> {
         let mut inner = lock(&self.inner);
         if let Some(drain) = inner.drain.as_ref().filter(|_| resume.is_none()) {
             let (ours, advice) = (&drain.reason, "nothing is left to do for this run");
@@ -159,12 +174,16 @@ impl Roster {
         let session = SessionKey { actor: identity.actor, epoch: identity.epoch };
         inner.outboxes.insert(session, Arc::clone(&outbox));
         let heard = Instant::now();
-        let joined = inner.known.get(&identity.actor).map_or(heard, |known| known.joined);
-        let known = Known { card, report: Report::default(), heard, joined, goodbye: false };
+        let (joined, setting) = match inner.known.get(&identity.actor) {
+            Some(known) => (known.joined, known.setting),
+            None => (heard, inner.rarest_setting(self.settings)),
+        };
+        let report = Report::default();
+        let known = Known { card, setting, report, heard, joined, goodbye: false };
         inner.known.insert(identity.actor, known);
         inner.forget_rows();
         self.count(&inner);
-        Ok((admission, outbox))
+        Ok(Joined { admission, setting, outbox })
     }
 
     /// The actor has shown the right fingerprints: it gets credit, or is told to leave.
@@ -281,6 +300,16 @@ impl Inner {
         if let Some(known) = self.known.get_mut(&actor) {
             known.heard = Instant::now();
         }
+    }
+
+    /// The first of the settings that the fewest connected actors have.
+    fn rarest_setting(&self, settings: u32) -> u32 {
+        let connected = self.outboxes.keys().filter_map(|session| self.known.get(&session.actor));
+        let mut counts = vec![0_usize; settings as usize];
+        for known in connected {
+            counts[known.setting as usize] += 1;
+        }
+        (0..settings).min_by_key(|setting| counts[*setting as usize]).unwrap_or(0)
     }
 
     fn send_grants(&mut self) {

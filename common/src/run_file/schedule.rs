@@ -1,6 +1,7 @@
 //! A number that changes while trajectories are generated.
 
 use super::value::Value;
+use std::fmt;
 use toml::Value as Toml;
 
 /// A number in the run file that may fall or rise: `0.1`, or
@@ -40,6 +41,15 @@ impl Schedule {
         match *self {
             Self::Constant(value) => condition(value),
             Self::Linear { start, end, .. } => condition(start) && condition(end),
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(value) => write!(f, "{value}"),
+            Self::Linear { start, end, over } => write!(f, "{start} to {end} over {over}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The sections about the run, its policy, exploration, actors and evaluation.
 
 use super::keys::{Config, Keys};
+use super::portfolio::Portfolio;
 use super::schedule::Schedule;
 use crate::choices;
 use std::time::Duration;
@@ -84,24 +85,52 @@ impl Config for Policy {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exploration {
     /// Probability of a uniformly random action at each step, in [0, 1].
-    pub epsilon: Schedule,
+    pub epsilon: Portfolio,
     /// Divides the forward logits; above 1 flattens the policy.
-    pub temperature: Schedule,
+    pub temperature: Portfolio,
+}
+
+impl Exploration {
+    /// The most settings of a run: each has its own figures.
+    pub const MOST_SETTINGS: usize = 64;
+
+    /// Settings that the learner spreads over the actors, from 0; at least 1.
+    #[must_use]
+    pub fn settings(&self) -> usize {
+        self.epsilon.len().max(self.temperature.len())
+    }
+
+    /// A setting in words: "epsilon 0.1, temperature 1".
+    #[must_use]
+    pub fn describe(&self, setting: usize) -> String {
+        let (epsilon, temperature) = (self.epsilon.of(setting), self.temperature.of(setting));
+        format!("epsilon {epsilon}, temperature {temperature}")
+    }
 }
 
 impl Default for Exploration {
     fn default() -> Self {
-        Self { epsilon: Schedule::Constant(0.0), temperature: Schedule::Constant(1.0) }
+        let [epsilon, temperature] = [0.0, 1.0].map(|value| Schedule::Constant(value).into());
+        Self { epsilon, temperature }
     }
 }
 
 impl Config for Exploration {
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        let epsilon = "probability of a uniformly random action at each step";
+        let few = format!("have at most {} entries", Self::MOST_SETTINGS);
+        let epsilon = "probability of a uniformly random action at each step; a list gives each \
+                       actor one of its entries";
         keys.key("epsilon", &mut self.epsilon, epsilon)
-            .must("lie from 0 to 1", |line| line.ends(|value| (0.0..=1.0).contains(&value)));
-        keys.key("temperature", &mut self.temperature, "what the forward logits are divided by")
-            .must("be greater than 0", |line| line.ends(|value| value > 0.0));
+            .must("lie from 0 to 1", |all| all.ends(|value| (0.0..=1.0).contains(&value)))
+            .must(&few, |all| all.len() <= Self::MOST_SETTINGS);
+        let temperature = "what the forward logits are divided by; a list gives each actor one of \
+                           its entries";
+        let epsilons = self.epsilon.len();
+        let pairs = format!("have one entry or as many as `epsilon`, {epsilons}");
+        keys.key("temperature", &mut self.temperature, temperature)
+            .must("be greater than 0", |all| all.ends(|value| value > 0.0))
+            .must(&few, |all| all.len() <= Self::MOST_SETTINGS)
+            .must(&pairs, |all| all.len() == 1 || epsilons == 1 || all.len() == epsilons);
     }
 }
 
@@ -185,11 +214,14 @@ pub struct Evaluation {
     pub every: Duration,
     /// Environments with more states are not compared exactly.
     pub max_states: u64,
+    /// The least log-reward, after the reward's transform, of an object that counts as good;
+    /// without it none is counted.
+    pub good_log_reward: Option<f64>,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Self { every: Duration::from_secs(10), max_states: 2_000_000 }
+        Self { every: Duration::from_secs(10), max_states: 2_000_000, good_log_reward: None }
     }
 }
 
@@ -199,5 +231,8 @@ impl Config for Evaluation {
             .above(Duration::ZERO);
         let max_states = "environments with more states are not compared exactly";
         keys.key("max_states", &mut self.max_states, max_states);
+        let good =
+            "objects of at least this log-reward are counted as good, by exploration setting";
+        keys.key("good_log_reward", &mut self.good_log_reward, good);
     }
 }

@@ -46,7 +46,7 @@ fn sections_left_out_have_their_defaults() {
     assert_eq!(run_file.policy.hidden, [256, 256]);
     assert_eq!(run_file.policy.backward, Backward::Learned);
     assert_eq!(run_file.objective, Objective::default());
-    assert_eq!(run_file.exploration.temperature.at(7), 1.0);
+    assert_eq!(run_file.exploration.temperature.at(0, 7), 1.0);
     assert_eq!(run_file.replay.selector, Selector::Fifo);
     assert_eq!(run_file.replay.capacity, 100_000);
     assert_eq!(run_file.learner.generated, None);
@@ -66,7 +66,7 @@ fn the_examples_are_read() {
         let text = std::fs::read_to_string(&path).unwrap();
         let run_file = parse(&text, &[]).unwrap_or_else(|error| panic!("{path}:\n{error}"));
         assert_eq!(run_file.run.name, name);
-        assert_eq!(run_file.exploration.epsilon.at(u64::MAX), 0.0);
+        assert_eq!(run_file.exploration.epsilon.at(0, u64::MAX), 0.0);
     }
 }
 
@@ -128,6 +128,16 @@ fn values_out_of_range_say_the_range() {
     ends("policy.network", "transformer", "must be \"mlp\"");
     ends("exploration.epsilon", "{ start = 1.5, end = 0, over = 9 }", "must lie from 0 to 1");
     ends("exploration.temperature", "0", "must be greater than 0");
+    ends("exploration.temperature", "[1, 0]", "must be greater than 0");
+    ends(
+        "exploration.epsilon",
+        "[]",
+        "expected at least one entry (probability of a uniformly \
+          random action at each step; a list gives each actor one of its entries)",
+    );
+    let many = format!("[{}]", vec!["0.5"; 65].join(", "));
+    ends("exploration.epsilon", &many, "must have at most 64 entries");
+    ends("evaluation.good_log_reward", "'a'", "by exploration setting)");
     ends("replay.samples_per_insert", "-2", "must be greater than 0.0");
     ends("evaluation.every", "0s", "must be greater than \"0s\"");
     ends("run.lockstep", "true", "must be false: lockstep runs are not built yet");
@@ -164,6 +174,22 @@ fn replay_that_prefers_has_a_quarter_or_what_arrives_that_is_new() {
     let much = [selector("prioritized"), often, ("replay.online_fraction", "0.2")];
     let error = parse(SMALLEST, &much).unwrap_err().to_string();
     assert!(error.contains("= 0.2: must be at most 1 / samples_per_insert"), "{error}");
+}
+
+#[test]
+fn lists_of_exploration_pair_up() {
+    let epsilon = ("exploration.epsilon", "[0.0, { start = 0.5, end = 0, over = 10 }]");
+    let of = |temperature| parse(SMALLEST, &[epsilon, ("exploration.temperature", temperature)]);
+    let three = of("[1, 1.5, 2]").unwrap_err().to_string();
+    assert!(three.ends_with("must have one entry or as many as `epsilon`, 2"), "{three}");
+    let single = of("1.5").unwrap().exploration;
+    assert_eq!((single.settings(), single.temperature.at(1, 0)), (2, 1.5));
+    let paired = of("[1, 2]").unwrap();
+    assert_eq!(paired.exploration.describe(0), "epsilon 0, temperature 1");
+    assert_eq!(paired.exploration.describe(1), "epsilon 0.5 to 0 over 10, temperature 2");
+    assert_eq!(parse(&paired.to_toml(), &[]).unwrap(), paired);
+    let temperatures = parse(SMALLEST, &[("exploration.temperature", "[1, 2, 3]")]).unwrap();
+    assert_eq!(temperatures.exploration.settings(), 3);
 }
 
 #[test]
@@ -298,7 +324,7 @@ fn overrides_are_toml_or_bare_words_and_the_last_one_wins() {
     assert_eq!(run_file.learner.time, Some(Duration::from_secs(5)));
     assert_eq!(run_file.policy.hidden, [32]);
     assert_eq!(run_file.policy.backward, Backward::Uniform);
-    assert_eq!(run_file.exploration.epsilon.at(500), 0.25);
+    assert_eq!(run_file.exploration.epsilon.at(0, 500), 0.25);
 }
 
 #[test]

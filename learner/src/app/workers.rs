@@ -20,6 +20,7 @@ use crate::steps::{Steps, StepsConfig, StepsDeps};
 use crate::threads::{Thread, spawn};
 use crate::training::{TrainError, Training};
 use crate::view::Observer;
+use crate::yields::Yields;
 
 /// What every thread may look at.
 pub(super) struct Common<'a> {
@@ -107,6 +108,10 @@ impl Common<'_> {
             roster: Arc::clone(&self.observer.roster),
             hand_over: Arc::clone(&self.observer.hand_over),
             board: Arc::clone(&self.observer.board),
+            yields: Yields::new(
+                self.facts.run_file.exploration.settings(),
+                self.facts.run_file.evaluation.good_log_reward,
+            ),
             dead_letters: DeadLetters::new(&self.directory.join("rejected.jsonl")),
         };
         Ingest::new(goals, deps)

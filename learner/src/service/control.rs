@@ -12,7 +12,7 @@ use tributary_proto::limits;
 use tributary_proto::v1::control_server::Control;
 use tributary_proto::v1::{
     ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, MetricsRecord,
-    StatusReply, StatusRequest, WatchRequest,
+    SettingYield, StatusReply, StatusRequest, WatchRequest,
 };
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
@@ -123,6 +123,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         trajectories_per_second: figures.recent_rate,
         waited_seconds: view.waited_seconds().into_iter().collect(),
         actors: view.actors.iter().map(row).collect(),
+        yields: yields(facts, view),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,
@@ -130,6 +131,18 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
             seconds: learner.time.map(|time| time.as_secs_f64()),
         }),
     }
+}
+
+fn yields(facts: &RunFacts, view: &View) -> Vec<SettingYield> {
+    let rows = view.figures.yields.iter().enumerate();
+    rows.map(|(setting, row)| SettingYield {
+        setting: setting as u32,
+        description: facts.run_file.exploration.describe(setting),
+        generated: row.generated,
+        objects: row.objects,
+        good_objects: row.good_objects,
+    })
+    .collect()
 }
 
 fn books(view: &View) -> Books {

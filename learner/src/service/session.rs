@@ -22,7 +22,7 @@ use super::ServiceDeps;
 use crate::entropy;
 use crate::ingest::Arrival;
 use crate::outbox::{News, Outbox};
-use crate::roster::{Card, Report};
+use crate::roster::{Card, Joined, Report};
 
 /// Why a session ends before its goodbye.
 enum End {
@@ -93,12 +93,12 @@ impl Conversation {
         let secret = entropy::secret().map_err(|error| End::Lost(error.to_string()))?;
         let card = Card { name: name.clone(), host: host.clone(), process };
         let greeted = self.deps.roster.hello(card, resume.as_ref(), secret);
-        let (admission, outbox) = greeted.map_err(End::Refused)?;
+        let Joined { admission, setting, outbox } = greeted.map_err(End::Refused)?;
         let identity = admission.identity;
         let (id, epoch) = (identity.actor, identity.epoch);
         tracing::info!(actor = %id, %epoch, name, host, process, software, "actor joins");
         let session = SessionKey { actor: id, epoch };
-        let welcome = LearnerEvent::Welcome(Box::new(self.welcome(protocol, admission)));
+        let welcome = LearnerEvent::Welcome(Box::new(self.welcome(protocol, admission, setting)));
         if let Err(end) = self.send(welcome).await {
             self.deps.roster.close(session, false);
             return Err(end);
@@ -106,7 +106,7 @@ impl Conversation {
         Ok((session, outbox))
     }
 
-    fn welcome(&self, protocol: u32, admission: Admission) -> Welcome {
+    fn welcome(&self, protocol: u32, admission: Admission, exploration_setting: u32) -> Welcome {
         let facts = &self.deps.facts;
         let Admission { identity, acked, .. } = admission;
         Welcome {
@@ -120,7 +120,7 @@ impl Conversation {
             assets: facts.assets.iter().map(|(asset, _)| asset.clone()).collect(),
             seed: facts.run_file.run.seed,
             stream: random_stream(identity.epoch),
-            exploration_setting: 0,
+            exploration_setting,
             durable: false,
             fingerprints: facts.fingerprints,
             progress_every: limits::PROGRESS_EVERY,
@@ -187,6 +187,11 @@ impl Conversation {
 
     async fn receive(&self, session: SessionKey, stamped: StampedBatch) -> Result<(), End> {
         let StampedBatch { epoch, batch } = stamped;
+        let settings = self.deps.facts.run_file.exploration.settings();
+        if let Some(unknown) = batch.setting.iter().find(|setting| **setting as usize >= settings) {
+            let why = format!("exploration setting {unknown} of a run that has {settings}");
+            return Err(End::Refused(broken(&why)));
+        }
         let count = batch.len() as u64;
         let bytes = batch_bytes(&batch);
         let incoming = Incoming { epoch, first: batch.first_seq, count, bytes };

@@ -1335,6 +1335,29 @@ pub struct StatusReply {
     /// Where the run wants to stop; unset: no such limit.
     #[prost(message, optional, tag = "18")]
     pub goals: ::core::option::Option<Goals>,
+    /// What each exploration setting has brought, by its number.
+    #[prost(message, repeated, tag = "19")]
+    pub yields: ::prost::alloc::vec::Vec<SettingYield>,
+}
+/// What the actors of one exploration setting have brought. An object belongs to the setting that
+/// found it first, so that the settings add up to `Counters.generated` and `Counters.paid`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettingYield {
+    /// As in Welcome.
+    #[prost(uint32, tag = "1")]
+    pub setting: u32,
+    /// For people: "epsilon 0.1, temperature 1".
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// Trajectories accepted.
+    #[prost(uint64, tag = "3")]
+    pub generated: u64,
+    /// Distinct objects that it found first.
+    #[prost(uint64, tag = "4")]
+    pub objects: u64,
+    /// Those of at least the run file's `good_log_reward` when they were found; unset: it has none.
+    #[prost(uint64, optional, tag = "5")]
+    pub good_objects: ::core::option::Option<u64>,
 }
 /// The four counters of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -84,7 +84,7 @@ impl TestActor {
                 raw: &[*raw],
                 policy: PolicyVersion { incarnation: Incarnation(1), step: 0 },
                 kind: TrajectoryKind::Forward,
-                setting: 0,
+                setting: self.welcome.exploration_setting,
                 log_mu: 0.0,
                 seconds: 0.0,
             });

@@ -4,6 +4,7 @@
 mod actor;
 mod control;
 mod end;
+mod exploration;
 mod refusals;
 mod sessions;
 mod training;
