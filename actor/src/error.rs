@@ -9,7 +9,7 @@ use tributary_common::run_file::RunFileError;
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_proto::limits::InvalidAddress;
 
-use crate::rollout::BrokenEnvironment;
+use tributary_common::rollout::BrokenEnvironment;
 
 /// Why an actor ends other than well.
 #[derive(Debug, thiserror::Error)]

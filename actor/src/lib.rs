@@ -2,21 +2,19 @@
 //! and streams both up.
 //!
 //! [`run`] is a whole actor; it needs nothing but the learner's address. A trajectory walks
-//! [`rollout`] -> [`scoring`] -> `link`, joined by bounded channels in [`pipeline`]; weights walk
-//! `weights` -> [`newest`] -> [`rollout`].
+//! [`Rollouts`](tributary_common::rollout::Rollouts) -> [`scoring`] -> `link`, joined by bounded
+//! channels in [`pipeline`]; weights walk `weights` -> [`newest`] -> `Rollouts`.
 
 #![forbid(unsafe_code)]
 
 mod data_files;
 pub mod error;
-pub mod exploration;
 #[cfg(test)]
 mod fakes;
 mod link;
 pub mod newest;
 pub mod pipeline;
 pub mod progress;
-pub mod rollout;
 pub mod scoring;
 mod signals;
 mod weights;

@@ -16,12 +16,11 @@ use tributary_common::reward::Reward;
 use tributary_common::run_file;
 
 use crate::error::ActorError;
-use crate::exploration::Exploration;
 use crate::newest::Newest;
 use crate::progress::{Edge, Progress};
-use crate::rollout::Rollouts;
 use crate::scoring::{Drawn, Record, Scoring};
 use crate::workers::Workers;
+use tributary_common::rollout::{Exploration, Rollouts};
 
 /// How often a waiting thread looks whether it should end, and reports its wait.
 const LOOK: Duration = Duration::from_millis(50);
@@ -175,6 +174,7 @@ mod tests {
     use tokio::time::timeout;
     use tributary_common::ids::PolicyVersion;
     use tributary_common::network::Network;
+    use tributary_common::rollout::BrokenEnvironment;
 
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -236,7 +236,8 @@ mod tests {
         let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
         let mut pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
         let error = timeout(LIMIT, pipeline.next(false)).await.unwrap().unwrap_err();
-        assert!(matches!(error, ActorError::Environment(_)), "{error}");
+        let dead_end = BrokenEnvironment::DeadEnd(vec![0]);
+        assert!(matches!(&error, ActorError::Environment(found) if *found == dead_end), "{error}");
         stop.cancel();
     }
 }

@@ -13,7 +13,7 @@ use tributary_common::reward::{Reward, RewardError};
 
 use crate::error::ActorError;
 use crate::progress::{Edge, Progress};
-use crate::rollout::Trajectory;
+use tributary_common::rollout::Trajectory;
 
 /// Trajectories of one lockstep batch, their objects not measured yet.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ pub mod object;
 pub mod random;
 pub mod registry;
 pub mod reward;
+pub mod rollout;
 pub mod run_file;
 pub mod session;
 pub mod trajectory;

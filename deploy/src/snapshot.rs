@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tributary_actor::exploration::Exploration;
-use tributary_actor::rollout::Rollouts;
 use tributary_common::environment::Environment;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
@@ -12,6 +10,7 @@ use tributary_common::network::{Network, Weights};
 use tributary_common::object::Object;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::reward::Reward;
+use tributary_common::rollout::{Exploration, Rollouts};
 use tributary_common::run_file::RunFile;
 
 use crate::error::CommandError;

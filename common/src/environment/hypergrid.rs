@@ -175,6 +175,12 @@ impl Environment for Hypergrid {
         state.ok_or_else(|| self.refuse(object, "it lies outside"))
     }
 
+    /// Steps between two cells: the sum of the differences of their coordinates.
+    fn distance(&self, a: &Object, b: &Object) -> Option<f64> {
+        let (a, b) = (self.state_of(a).ok()?, self.state_of(b).ok()?);
+        Some(a.iter().zip(&b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum())
+    }
+
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         (self.side as u64).checked_pow(u32::try_from(self.dimensions).ok()?)?;
         Some(self)
@@ -219,6 +225,14 @@ mod tests {
         ] {
             check_laws(&Hypergrid::new(dimensions, side).unwrap(), walks, 1).unwrap();
         }
+    }
+
+    #[test]
+    fn cells_are_apart_by_the_steps_between_them() {
+        let grid = Hypergrid::new(2, 5).unwrap();
+        let cell = |x, y| Object::Integers(vec![x, y]);
+        assert_eq!(grid.distance(&cell(0, 4), &cell(3, 3)), Some(4.0));
+        assert_eq!(grid.distance(&cell(0, 4), &cell(5, 3)), None);
     }
 
     #[test]

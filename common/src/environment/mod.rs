@@ -99,6 +99,12 @@ pub trait Environment: Send + Sync {
         found.ok_or(refusal)
     }
 
+    /// How far two objects are from each other, where that means something: what modes, diversity
+    /// and novelty are counted by. 0 for the same object, symmetric.
+    fn distance(&self, _: &Object, _: &Object) -> Option<f64> {
+        None
+    }
+
     /// The list of all states, where it is short enough to be walked.
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         None

@@ -299,10 +299,27 @@ impl Environment for Sequence {
         Ok(state)
     }
 
+    /// Of sequences of fixed length the characters (or words) in which they differ, so bits where
+    /// they are texts of bits; else the edit distance in tokens.
+    fn distance(&self, a: &Object, b: &Object) -> Option<f64> {
+        if let (Length::Length(_), Object::Text(a), Object::Text(b)) = (self.length, a, b) {
+            return (a.len() == b.len()).then(|| differing(a.chars(), b.chars()));
+        }
+        let (a, b) = (self.vocabulary.tokens_of(a).ok()?, self.vocabulary.tokens_of(b).ok()?);
+        Some(match self.length {
+            Length::Length(_) => differing(a.iter(), b.iter()),
+            Length::MaxLength(_) => strsim::generic_levenshtein(&a, &b) as f64,
+        })
+    }
+
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         self.list.as_ref().map(|list| match list {
             List::ByLength(list) => list as &dyn Enumeration,
             List::ByPosition(list) => list,
         })
     }
+}
+
+fn differing<T: PartialEq>(a: impl Iterator<Item = T>, b: impl Iterator<Item = T>) -> f64 {
+    a.zip(b).filter(|(a, b)| a != b).count() as f64
 }

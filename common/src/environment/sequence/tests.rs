@@ -206,3 +206,25 @@ fn fingerprints_are_those_of_earlier_releases() {
         assert_eq!(found.as_str(), expected);
     }
 }
+
+#[test]
+fn distances_are_counted_in_what_objects_are_made_of() {
+    let text = |text: &str| Object::Text(text.to_owned());
+    let distance = |sequences: &Sequence, a: &Object, b: &Object| {
+        let distance = sequences.distance(a, b);
+        assert_eq!(distance, sequences.distance(b, a));
+        distance
+    };
+    let fixed = Sequence::over_alphabet("ACGT", Length::Length(4)).unwrap();
+    assert_eq!(distance(&fixed, &text("ACGT"), &text("CGTA")), Some(4.0));
+    assert_eq!(distance(&fixed, &text("ACGT"), &text("ACG")), None);
+    let variable = Sequence::over_alphabet("ACGT", Length::MaxLength(4)).unwrap();
+    assert_eq!(distance(&variable, &text("ACGT"), &text("CGTA")), Some(2.0));
+    assert_eq!(distance(&variable, &text("A"), &text("CAGA")), Some(3.0));
+    let bits = Sequence::over_bits(4, Length::Length(2)).unwrap();
+    assert_eq!(distance(&bits, &text("00001111"), &text("00111110")), Some(3.0));
+    let blocks = Sequence::over_vocabulary(words(&["Br", "C1CC1"]), Length::Length(2)).unwrap();
+    let (a, b) = (Object::Words(words(&["Br", "Br"])), Object::Words(words(&["Br", "C1CC1"])));
+    assert_eq!(distance(&blocks, &a, &b), Some(1.0));
+    assert_eq!(distance(&blocks, &a, &text("Br")), None);
+}

@@ -1,6 +1,6 @@
 //! How rollouts leave the policy to find what it does not know yet.
 
-use tributary_common::run_file;
+use crate::run_file;
 
 /// The behaviour's settings for one batch of trajectories: at each step a mixture of the tempered
 /// policy and of the uniform distribution over the legal actions and the exit.
@@ -34,7 +34,7 @@ impl Exploration {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use tributary_common::run_file::Schedule;
+    use crate::run_file::Schedule;
 
     #[test]
     fn follows_the_learners_count() {

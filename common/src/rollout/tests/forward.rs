@@ -1,27 +1,6 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::fakes::{Grid, snapshot};
-use tributary_common::ids::PolicyVersion;
-use tributary_common::network::Network;
-use tributary_common::random::Purpose;
-
-const SEED: u64 = 20_261_124;
-
-fn grid(side: u32) -> Arc<dyn Environment> {
-    Arc::new(Grid { side })
-}
-
-fn policy(environment: &dyn Environment, seed: Option<u64>) -> Snapshot {
-    let network = Network::mlp(environment, &[8], false, false);
-    snapshot(&network, seed, PolicyVersion::default())
-}
-
-fn streams(count: u64) -> Vec<Stream> {
-    (0..count).map(|i| Stream::new(SEED, Purpose::Rollout, 0, i)).collect()
-}
 
 fn draw(
     environment: &Arc<dyn Environment>,
@@ -76,7 +55,7 @@ fn paths(
 /// Draws and compares with the exact distribution over paths: chi-square, and log mu of each.
 fn compare(seed: Option<u64>, exploration: Exploration) -> BTreeMap<Vec<u32>, f64> {
     let environment = grid(3);
-    let snapshot = policy(&*environment, seed);
+    let snapshot = policy(&*environment, seed, false);
     let mut exact = BTreeMap::new();
     let start = (Vec::new(), 1.0);
     paths(&*environment, &snapshot, exploration, &[0, 0], start, &mut exact);
@@ -129,7 +108,7 @@ fn epsilon_one_is_uniform_over_legal_actions_and_exit() {
 #[test]
 fn a_forced_exit_costs_nothing() {
     let environment = grid(2);
-    let snapshot = policy(&*environment, None);
+    let snapshot = policy(&*environment, None, false);
     let all = draw(&environment, &snapshot, Exploration::NONE, 200);
     let corner = all.iter().find(|t| t.actions.len() == 2).unwrap();
     assert_eq!(corner.object, Object::Integers(vec![1, 1]));
@@ -140,7 +119,7 @@ fn a_forced_exit_costs_nothing() {
 #[test]
 fn a_trajectory_does_not_depend_on_its_batch() {
     let environment = grid(5);
-    let snapshot = policy(&*environment, Some(9));
+    let snapshot = policy(&*environment, Some(9), false);
     let together = draw(&environment, &snapshot, Exploration::NONE, 50);
     let mut rollouts = Rollouts::new(environment);
     for (i, expected) in together.iter().enumerate() {
@@ -149,16 +128,4 @@ fn a_trajectory_does_not_depend_on_its_batch() {
         rollouts.draw(&snapshot, Exploration::NONE, &mut stream, &mut alone).unwrap();
         assert_eq!(&alone[0], expected, "trajectory {i}");
     }
-}
-
-#[test]
-fn broken_environments_are_named() {
-    let environment: Arc<dyn Environment> = Arc::new(crate::fakes::DeadEnd);
-    let snapshot = policy(&*environment, None);
-    let mut out = Vec::new();
-    let error = Rollouts::new(environment)
-        .draw(&snapshot, Exploration::NONE, &mut streams(3), &mut out)
-        .unwrap_err();
-    assert_eq!(error, BrokenEnvironment::DeadEnd(vec![0]));
-    assert!(out.is_empty());
 }

@@ -5,15 +5,21 @@
 //! own, and a row of the network's output does not depend on the batch it is in: a trajectory is a
 //! function of its stream, the snapshot and the exploration alone.
 
+mod backward;
+mod exploration;
+mod scorer;
+
 use std::sync::Arc;
 
-use tributary_common::environment::Environment;
-use tributary_common::network::cpu::{Scratch, Snapshot};
-use tributary_common::network::{Heads, Ragged, heads};
-use tributary_common::object::Object;
-use tributary_common::random::Stream;
+pub use backward::{BackwardPath, BackwardRollouts};
+pub use exploration::Exploration;
+pub use scorer::{Score, Scorer};
 
-use crate::exploration::Exploration;
+use crate::environment::Environment;
+use crate::network::cpu::{Scratch, Snapshot};
+use crate::network::{Heads, Ragged, heads};
+use crate::object::Object;
+use crate::random::Stream;
 
 /// A finished trajectory.
 #[derive(Clone, Debug, PartialEq)]

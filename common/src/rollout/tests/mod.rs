@@ -1,0 +1,39 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod backward;
+mod forward;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::environment::{Hypergrid, Sequence, sequence::Construction, sequence::Length};
+use crate::ids::PolicyVersion;
+use crate::network::{Network, Weights};
+use crate::random::Purpose;
+
+const SEED: u64 = 20_261_124;
+
+fn grid(side: usize) -> Arc<dyn Environment> {
+    Arc::new(Hypergrid::new(2, side).unwrap())
+}
+
+/// Words of two letters over "AB": a multigraph with two edges from the empty word to each letter.
+fn words() -> Arc<dyn Environment> {
+    let words = Sequence::over_alphabet("AB", Length::Length(2)).unwrap();
+    Arc::new(words.built_by(Construction::PrependAppend).unwrap())
+}
+
+/// Initial values of the seed, larger than at the start of training; uniform logits without one.
+fn policy(environment: &dyn Environment, seed: Option<u64>, learned_backward: bool) -> Snapshot {
+    let network = Network::mlp(environment, &[8], learned_backward, false);
+    let values = match seed {
+        Some(seed) => network.initial_values(seed).iter().map(|value| 3.0 * value).collect(),
+        None => vec![0.0; network.parameter_count()],
+    };
+    let version = PolicyVersion::default();
+    Snapshot::new(Arc::new(network), Weights { version, log_z: 0.0, generated: 0, values })
+}
+
+fn streams(count: u64) -> Vec<Stream> {
+    (0..count).map(|i| Stream::new(SEED, Purpose::Rollout, 0, i)).collect()
+}
