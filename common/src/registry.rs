@@ -2,14 +2,17 @@
 //!
 //! Users add their own: `Registry::builtin().with_environment("mine", |section| ...)`.
 
+mod kinds;
 mod suitability;
+
+pub use kinds::Kind;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::environment::{self, Environment, Hypergrid, Sequence};
-use crate::reward::{self, BitSequence, Delayed, HypergridReward, Landscape, Reward, Table};
+use crate::reward::{self, BitSequence, Delayed, HypergridReward, Landscape, Motif, Reward, Table};
 use crate::run_file::{Problem, RunFile, RunFileError, Section, Toml};
 
 /// Makes an environment from its section of the run file.
@@ -115,6 +118,10 @@ impl Registry {
             .with_reward(BitSequence::KIND, |section, context| {
                 let environment = context.environment.as_ref();
                 Ok(Arc::new(BitSequence::from_section(section, environment)?))
+            })
+            .with_reward(Motif::KIND, |section, context| {
+                let environment = context.environment.as_ref();
+                Ok(Arc::new(Motif::from_section(section, environment)?))
             })
             .with_reward(Table::KIND, |section, context| {
                 let environment = context.environment.as_ref();

@@ -80,6 +80,10 @@ struct Written {
 }
 
 impl Config for Written {
+    fn about() -> &'static str {
+        "a walk from the origin of a grid that may stop in every cell"
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
         keys.key("dimensions", &mut self.dimensions, "directions of the grid").required();
         keys.key("side", &mut self.side, "cells in each direction").required();

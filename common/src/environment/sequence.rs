@@ -12,6 +12,7 @@ mod insert;
 mod keys;
 mod list;
 mod prepend_append;
+mod presets;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
@@ -166,6 +167,14 @@ impl Sequence {
             Length::Length(length) => Some(length * self.vocabulary.bits()?),
             Length::MaxLength(_) => None,
         }
+    }
+
+    /// The numbers of the tokens that an object is made of, whatever its length.
+    ///
+    /// # Errors
+    /// Why it is no list of this vocabulary's tokens.
+    pub fn tokens_of(&self, object: &Object) -> Result<Vec<u32>, String> {
+        self.vocabulary.tokens_of(object)
     }
 
     fn new(

@@ -52,10 +52,15 @@ impl Default for Settings {
 }
 
 impl Config for Settings {
+    fn about() -> &'static str {
+        "strings of bits are worth the more the nearer they are to a hidden mode: log R = -exponent \
+         times the distance"
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
         keys.key("modes", &mut self.modes, "hidden modes").at_least(1).at_most(100_000);
         keys.key("seed", &mut self.seed, "seed of the modes and of the test set");
-        let scale = "the unit of the distance: per_bit (a fraction of the length) or raw (bits)";
+        let scale = "the unit of the distance";
         keys.key("distance_scale", &mut self.distance_scale, scale).required();
         keys.key("exponent", &mut self.exponent, "log-reward lost for each unit of distance")
             .required()

@@ -71,13 +71,40 @@ impl Landscape {
         }
     }
 
-    /// Its coefficients by their keys.
-    fn coefficients(&mut self) -> Vec<(&'static str, &mut f64)> {
+    /// What it is, in a sentence without a full stop.
+    fn about(self) -> &'static str {
         match self {
-            Self::Original { r0, r1, r2 } | Self::Deceptive { r0, r1, r2 } => {
-                vec![("r0", r0), ("r1", r1), ("r2", r2)]
+            Self::Original { .. } => {
+                "of a hypergrid: a floor, more in the corners, and most in a band within each corner"
             }
-            Self::Cosine { r0, r1 } => vec![("r0", r0), ("r1", r1)],
+            Self::Cosine { .. } => "of a hypergrid: a floor and waves of cosines",
+            Self::Sparse => {
+                "of a hypergrid: 1 where all coordinates are 1 or side - 2 and at least one is \
+                 side - 2, else 1e-12"
+            }
+            Self::Deceptive { .. } => {
+                "of a hypergrid: a plateau around the centre lines draws away from the corners"
+            }
+        }
+    }
+
+    /// Its coefficients: each with its key and what it is.
+    fn coefficients(&mut self) -> Vec<(&'static str, &'static str, &mut f64)> {
+        match self {
+            Self::Original { r0, r1, r2 } => vec![
+                ("r0", "the reward of every cell", r0),
+                ("r1", "what is added in the corners", r1),
+                ("r2", "what is added in the band within each corner", r2),
+            ],
+            Self::Deceptive { r0, r1, r2 } => vec![
+                ("r0", "the reward of every cell", r0),
+                ("r1", "what is added on the plateau", r1),
+                ("r2", "what is added in the bands near the corners", r2),
+            ],
+            Self::Cosine { r0, r1 } => vec![
+                ("r0", "the reward of every cell", r0),
+                ("r1", "the factor of the product of waves", r1),
+            ],
             Self::Sparse => Vec::new(),
         }
     }
@@ -125,9 +152,13 @@ impl<const USUAL: usize> Default for Written<USUAL> {
 }
 
 impl<const USUAL: usize> Config for Written<USUAL> {
+    fn about() -> &'static str {
+        Landscape::USUAL[USUAL].about()
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        for (key, value) in self.0.coefficients() {
-            keys.key(key, value, "a coefficient of the reward, 0 or more");
+        for (key, meaning, value) in self.0.coefficients() {
+            keys.key(key, value, meaning).at_least(0.0);
         }
     }
 }
@@ -166,13 +197,13 @@ impl HypergridReward {
         environment: &dyn Environment,
     ) -> Result<Self, InvalidConfiguration> {
         let coefficients = landscape.coefficients();
-        for (key, value) in &coefficients {
+        for (key, _, value) in &coefficients {
             if !(value.is_finite() && **value >= 0.0) {
                 let reason = format!("= {value}: must be 0 or more, and finite");
                 return Err(InvalidConfiguration::new(key, reason));
             }
         }
-        if !coefficients.is_empty() && coefficients.iter().all(|(_, value)| **value == 0.0) {
+        if !coefficients.is_empty() && coefficients.iter().all(|(_, _, value)| **value == 0.0) {
             let reason = "and the other coefficients are 0: nothing has a reward";
             return Err(InvalidConfiguration::new("r0", reason));
         }
@@ -302,7 +333,7 @@ mod tests {
         let sequences = Sequence::over_alphabet("AC", Length::Length(3)).unwrap();
         assert!(made("kind = 'sparse'", &sequences).unwrap_err().contains("reward of hypergrids"));
         let negative = made("kind = 'cosine'\nr1 = -1.0", &grid).unwrap_err();
-        assert_eq!(negative, "`reward.r1` = -1: must be 0 or more, and finite");
+        assert_eq!(negative, "`reward.r1` = -1.0: must be at least 0.0");
         let unknown = made("kind = 'cosine'\nr2 = 1.0", &grid).unwrap_err();
         assert!(unknown.contains("unknown key `reward.r2`"), "{unknown}");
         assert!(made("kind = 'original'\nr0 = 0\nr1 = 0\nr2 = 0", &grid).is_err());

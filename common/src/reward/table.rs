@@ -1,4 +1,5 @@
-//! The reward of a table of measured objects: R = max(floor, scale (y / normalizer)^exponent).
+//! The reward of a table of measured objects: R = max(floor, scale (y / normalizer)^exponent), where
+//! a value y below `least` counts as that.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,8 +16,7 @@ pub mod file;
 
 use file::{Measured, TableError};
 
-/// From a measured value y to R = max(floor, scale (y / normalizer)^exponent); y below 0 counts
-/// as 0.
+/// From a measured value y to R = max(floor, scale (max(y, least) / normalizer)^exponent).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Transform {
     /// Above 0.
@@ -27,12 +27,20 @@ pub struct Transform {
     pub scale: f64,
     /// 0 or more: the smallest R.
     pub floor: f64,
+    /// 0 or more: what smaller values count as.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub least: f64,
+}
+
+/// Tables without `least` keep the identity that they had before there was one.
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 impl Transform {
     /// log R of a finite y; minus infinity for R = 0.
     pub fn log_reward(&self, y: f64) -> f64 {
-        let log_ratio = (y.max(0.0) / self.normalizer).ln();
+        let log_ratio = (y.max(self.least) / self.normalizer).ln();
         (self.scale.ln() + self.exponent * log_ratio).max(self.floor.ln())
     }
 }
@@ -75,16 +83,21 @@ struct Written {
     exponent: f64,
     scale: f64,
     floor: f64,
+    least: f64,
 }
 
 impl Default for Written {
     fn default() -> Self {
         let normalizer = Normalizer::Number(1.0);
-        Self { file: String::new(), normalizer, exponent: 1.0, scale: 1.0, floor: 0.0 }
+        Self { file: String::new(), normalizer, exponent: 1.0, scale: 1.0, floor: 0.0, least: 0.0 }
     }
 }
 
 impl Config for Written {
+    fn about() -> &'static str {
+        "objects that were measured: R = max(floor, scale (value / normalizer)^exponent)"
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
         keys.key("file", &mut self.file, "the table: TSV or CSV, a header line, object and value")
             .required();
@@ -93,6 +106,7 @@ impl Config for Written {
         keys.key("exponent", &mut self.exponent, "the power of the divided value").above(0.0);
         keys.key("scale", &mut self.scale, "the factor of the power").above(0.0);
         keys.key("floor", &mut self.floor, "the smallest reward").at_least(0.0);
+        keys.key("least", &mut self.least, "what smaller values count as").at_least(0.0);
     }
 }
 
@@ -123,8 +137,8 @@ impl Table {
                 largest
             }
         };
-        let Written { exponent, scale, floor, .. } = written;
-        Ok(Self::new(measured, Transform { normalizer, exponent, scale, floor }))
+        let Written { exponent, scale, floor, least, .. } = written;
+        Ok(Self::new(measured, Transform { normalizer, exponent, scale, floor, least }))
     }
 
     /// A table that was read, with the transform of its values.
@@ -208,6 +222,22 @@ mod tests {
         }
         assert!(reward.transform(&[f64::NAN]).is_err());
         assert!(reward.evaluate(&[Object::Text("N".to_owned())], &mut raw).is_err());
+    }
+
+    #[test]
+    fn values_below_the_least_count_as_it() {
+        // 100 clip(y, 1e-3)^5 / max, of a largest y of 2.
+        let reward =
+            table("normalizer = 'max'\nexponent = 5.0\nscale = 100.0\nleast = 0.001").unwrap();
+        for (y, expected) in
+            [(2.0, 100.0), (0.5, 100.0 / 1024.0), (-1.0, 100.0 * 0.0005f64.powi(5))]
+        {
+            let log_reward = reward.transform(&[y]).unwrap().get();
+            assert!((log_reward - f64::ln(expected)).abs() < 1e-12, "{y}: {log_reward}");
+        }
+        let identity = reward.identity().configuration;
+        assert!(identity.ends_with(",\"floor\":0.0,\"least\":0.001}"), "{identity}");
+        assert!(table("").unwrap().identity().configuration.ends_with(",\"floor\":0.0}"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Keys declared once: the same declaration reads a section, checks it and writes it back.
 
+use super::description::{Description, KeyDescription};
 use super::document::{Origins, join};
 use super::problem::{Problem, suggestion};
 use super::value::{Value, shown};
@@ -26,11 +27,19 @@ use super::value::{Value, shown};
 /// assert!(problems[1].message.contains("did you mean `cells`?"));
 /// ```
 pub trait Config: Default + Clone {
-    /// Declares every key: its name, its field, a sentence on what it is, and what it must satisfy.
+    /// What the section or the kind is, for the reference of keys: a sentence without a full stop.
+    #[must_use]
+    fn about() -> &'static str {
+        ""
+    }
+
+    /// Declares every key, whatever the values are: its name, its field, a sentence on what it is,
+    /// and what it must satisfy.
     fn declare(&mut self, keys: &mut Keys<'_>);
 }
 
-/// What a [`Config`] declares its keys to: reads them from TOML or writes them to it.
+/// What a [`Config`] declares its keys to: reads them from TOML, writes them to it, or describes
+/// them.
 pub struct Keys<'a> {
     section: String,
     mode: Mode<'a>,
@@ -44,6 +53,7 @@ enum Mode<'a> {
         problems: Vec<Problem>,
     },
     Write(Vec<(String, toml::Value)>),
+    Describe(Description),
 }
 
 /// What reading a section gave beside its values.
@@ -65,7 +75,7 @@ pub(super) fn read(
     config.declare(&mut keys);
     match keys.mode {
         Mode::Read { known, problems, .. } => Findings { known, problems },
-        Mode::Write(_) => Findings { known: Vec::new(), problems: Vec::new() },
+        _ => Findings { known: Vec::new(), problems: Vec::new() },
     }
 }
 
@@ -75,7 +85,18 @@ pub fn written(config: &impl Config) -> Vec<(String, toml::Value)> {
     config.clone().declare(&mut keys);
     match keys.mode {
         Mode::Write(entries) => entries,
-        Mode::Read { .. } => Vec::new(),
+        _ => Vec::new(),
+    }
+}
+
+/// Every key as it is declared; the defaults are those that depend on other keys only.
+pub(super) fn declared<C: Config>(config: &mut C) -> Description {
+    let mode = Mode::Describe(Description { about: C::about(), ..Description::default() });
+    let mut keys = Keys { section: String::new(), mode };
+    config.declare(&mut keys);
+    match keys.mode {
+        Mode::Describe(description) => description,
+        _ => Description::default(),
     }
 }
 
@@ -109,6 +130,10 @@ impl<'a> Keys<'a> {
                 entries.extend(value.write().map(|value| (name.to_owned(), value)));
                 Given::Written
             }
+            Mode::Describe(description) => {
+                description.keys.push(KeyDescription::new::<V>(name, meaning, value.write()));
+                Given::Described
+            }
             Mode::Read { table, known, .. } => {
                 known.push(name);
                 match table.get(name).map(|raw| (raw, V::read(raw))) {
@@ -136,6 +161,12 @@ impl<'a> Keys<'a> {
                 let inner = written(inner).into_iter().collect();
                 entries.push((name.to_owned(), toml::Value::Table(inner)));
             }
+            Mode::Describe(description) => {
+                let mut inner = declared(inner);
+                inner.keys.iter_mut().for_each(|key| key.name = join(name, &key.name));
+                description.keys.extend(inner.keys);
+                description.notes.extend(inner.notes);
+            }
             Mode::Read { table, origins, known, problems } => {
                 known.push(name);
                 match table.get(name) {
@@ -156,6 +187,10 @@ impl<'a> Keys<'a> {
 
     /// Demands that at least one of the keys is given.
     pub fn need_one_of(&mut self, names: &[&str], why: &str) {
+        if let Mode::Describe(description) = &mut self.mode {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            description.notes.push(format!("give at least one of {}", names.join(", ")));
+        }
         let Mode::Read { table, origins, problems, .. } = &mut self.mode else { return };
         if names.iter().any(|name| table.contains_key(*name)) {
             return;
@@ -182,6 +217,7 @@ enum Given {
     Wrong,
     Read,
     Written,
+    Described,
 }
 
 /// A key just declared, to which conditions can be added.
@@ -194,8 +230,19 @@ pub struct Key<'k, 'a, V> {
 }
 
 impl<V: Value> Key<'_, '_, V> {
+    /// The description of this key, while it is described.
+    fn description(&mut self) -> Option<&mut KeyDescription> {
+        match &mut self.keys.mode {
+            Mode::Describe(description) => description.keys.last_mut(),
+            _ => None,
+        }
+    }
+
     /// The key has no default: leaving it out is a problem.
-    pub fn required(self) -> Self {
+    pub fn required(mut self) -> Self {
+        if let Some(key) = self.description() {
+            key.required = true;
+        }
         if self.given == Given::Absent {
             self.keys.refuse(self.name, &format!("is missing ({})", self.meaning));
         }
@@ -203,7 +250,10 @@ impl<V: Value> Key<'_, '_, V> {
     }
 
     /// The default, where it depends on other keys; `Default` gives those that do not.
-    pub fn or(self, default: V) -> Self {
+    pub fn or(mut self, default: V) -> Self {
+        if let Some(key) = self.description() {
+            (key.default, key.follows) = (default.write(), true);
+        }
         if self.given == Given::Absent {
             *self.value = default;
         }
@@ -212,20 +262,27 @@ impl<V: Value> Key<'_, '_, V> {
 
     /// The key means something only where `applies`: elsewhere it is refused when it is given, and
     /// left out when the section is written. `where_it_does` follows "applies only".
-    pub fn only(self, applies: bool, where_it_does: &str) -> Self {
+    pub fn only(mut self, applies: bool, where_it_does: &str) -> Self {
+        if let Some(key) = self.description() {
+            key.only.push(where_it_does.to_owned());
+            key.applies &= applies;
+        }
         match &mut self.keys.mode {
             _ if applies => {}
             Mode::Write(entries) => entries.retain(|(name, _)| name != self.name),
             Mode::Read { .. } if self.given == Given::Read => {
                 self.keys.refuse(self.name, &format!("applies only {where_it_does}"));
             }
-            Mode::Read { .. } => {}
+            Mode::Read { .. } | Mode::Describe(_) => {}
         }
         self
     }
 
     /// A condition on the value when it is given; `text` follows "must".
-    pub fn must(self, text: &str, condition: impl FnOnce(&V) -> bool) -> Self {
+    pub fn must(mut self, text: &str, condition: impl FnOnce(&V) -> bool) -> Self {
+        if let Some(key) = self.description() {
+            key.conditions.push(text.to_owned());
+        }
         if self.given == Given::Read && !condition(self.value) {
             let value = self.value.write().map(|value| format!("= {}: ", shown(&value)));
             self.keys.refuse(self.name, &format!("{}must {text}", value.unwrap_or_default()));

@@ -5,7 +5,9 @@
 //! they stay a [`Section`] until whoever knows the kinds calls [`Section::parse`] with the kind's
 //! own [`Config`]. A key is declared in one place, its section's [`Config::declare`].
 
+mod description;
 mod document;
+mod effective;
 mod keys;
 mod learner;
 mod nesting;
@@ -13,6 +15,7 @@ mod objective;
 mod portfolio;
 mod problem;
 mod reader;
+mod reference;
 mod schedule;
 mod section;
 mod sections;
@@ -21,12 +24,15 @@ mod tests;
 mod units;
 mod value;
 
+pub use description::{Choice, Description, Form, KeyDescription, described};
 pub use document::parse_override;
+pub use effective::Effective;
 pub use keys::{Config, Key, Keys, written};
 pub use learner::{Device, Learner, Priority, Replay, Selector};
 pub use objective::{Objective, ObjectiveKind, Residual, Weighting};
 pub use portfolio::Portfolio;
-pub use problem::{Origin, Problem, RunFileError};
+pub use problem::{Origin, Problem, RunFileError, suggestion};
+pub use reference::{SectionDescription, sections};
 pub use schedule::Schedule;
 pub use section::Section;
 pub use sections::{

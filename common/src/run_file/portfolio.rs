@@ -1,5 +1,6 @@
 //! One schedule for all actors, or a list of them to be spread over the actors.
 
+use super::description::Form;
 use super::schedule::Schedule;
 use super::value::Value;
 use toml::Value as Toml;
@@ -59,6 +60,10 @@ impl Value for Portfolio {
             [only] => only.write(),
             _ => self.0.write(),
         }
+    }
+
+    fn form() -> Form {
+        Form::new(format!("{}, or a list of these", Schedule::form().words))
     }
 }
 

@@ -79,8 +79,9 @@ impl fmt::Display for RunFileError {
     }
 }
 
-/// The names nearest to `wrong` first: "; did you mean `batch`?", or all of them when none is near.
-pub(super) fn suggestion(wrong: &str, known: &[&str]) -> String {
+/// The name nearest to `wrong`: "; did you mean `batch`?", or all of them when none is near.
+#[must_use]
+pub fn suggestion(wrong: &str, known: &[&str]) -> String {
     let similarity = |name: &str| strsim::jaro_winkler(&wrong.to_lowercase(), name);
     let nearest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     match nearest {

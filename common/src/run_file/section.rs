@@ -1,10 +1,11 @@
 //! Sections whose keys depend on their `kind`: the environment's and the reward's.
 
+use super::description::{Description, described};
 use super::document::{Origins, join};
 use super::keys::{Config, read, unknown_keys};
 use super::problem::{Origin, Problem, suggestion};
 use super::value::{expected_one_of, shown};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A `kind` and the keys that only this kind understands, to be read by [`Section::parse`].
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Section {
     name: &'static str,
     shared: Vec<&'static str>,
     origins: Arc<Origins>,
+    /// Where the answer goes, if this section only asks which keys its kind has.
+    inquiry: Option<Arc<OnceLock<Description>>>,
 }
 
 /// Sections are equal when they say the same, wherever they say it.
@@ -30,7 +33,21 @@ impl Section {
     #[must_use]
     pub fn new(name: &'static str, kind: &str, table: toml::Table) -> Self {
         let origins = Arc::default();
-        Self { kind: kind.to_owned(), table, name, shared: Vec::new(), origins }
+        Self { kind: kind.to_owned(), table, name, shared: Vec::new(), origins, inquiry: None }
+    }
+
+    /// Which keys a kind has: `make` is whoever makes something of such a section. The section that
+    /// it gets has no keys; what [`parse`](Self::parse) is asked for is described, and parsing fails
+    /// without a problem. `None` if `make` parses nothing.
+    pub fn keys_of(
+        name: &'static str,
+        kind: &str,
+        make: impl FnOnce(&Self),
+    ) -> Option<Description> {
+        let answer = Arc::new(OnceLock::new());
+        let section = Self::new(name, kind, toml::Table::new());
+        make(&Self { inquiry: Some(Arc::clone(&answer)), ..section });
+        answer.get().cloned()
     }
 
     /// A section from its keys as TOML, `kind` among them; for programs that have no run file.
@@ -67,7 +84,7 @@ impl Section {
         let is_own = |key: &str| key != "kind" && !shared.contains(&key);
         let own = table.iter().filter(|(key, _)| is_own(key));
         let table = own.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Self { kind, table, name, shared: shared.to_vec(), origins }
+        Self { kind, table, name, shared: shared.to_vec(), origins, inquiry: None }
     }
 
     /// The kind's typed configuration.
@@ -75,6 +92,10 @@ impl Section {
     /// # Errors
     /// Every key that is unknown, missing, of a wrong type or out of range.
     pub fn parse<C: Config>(&self) -> Result<C, Vec<Problem>> {
+        if let Some(answer) = &self.inquiry {
+            answer.get_or_init(|| described(&C::default()));
+            return Err(Vec::new());
+        }
         let mut config = C::default();
         let findings = read(&mut config, self.name, &self.table, &self.origins);
         let mut known = findings.known;

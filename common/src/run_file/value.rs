@@ -1,5 +1,6 @@
 //! What may stand behind a key, and how it is read from TOML and written back.
 
+use super::description::Form;
 use toml::Value as Toml;
 
 /// A type that a key of the run file can have.
@@ -12,6 +13,12 @@ pub trait Value: Sized {
 
     /// The value such that `read` gives it back, or `None` for a key that is left out.
     fn write(&self) -> Option<Toml>;
+
+    /// What may be written, for the reference of keys: by default what `read` says that it expects.
+    #[must_use]
+    fn form() -> Form {
+        Form::expected::<Self>()
+    }
 }
 
 impl Value for bool {
@@ -80,6 +87,10 @@ impl<V: Value> Value for Vec<V> {
     fn write(&self) -> Option<Toml> {
         Some(Toml::Array(self.iter().filter_map(Value::write).collect()))
     }
+    fn form() -> Form {
+        let entry = V::form();
+        Form { words: format!("a list, each entry {}", entry.words), ..entry }
+    }
 }
 
 /// A key without a default: left out is `None`.
@@ -89,6 +100,9 @@ impl<V: Value> Value for Option<V> {
     }
     fn write(&self) -> Option<Toml> {
         self.as_ref().and_then(Value::write)
+    }
+    fn form() -> Form {
+        V::form()
     }
 }
 
@@ -102,7 +116,8 @@ pub(super) fn shown(value: &Toml) -> String {
     text.chars().take(LONGEST).chain("...".chars()).collect()
 }
 
-/// Declares an enum whose variants are named by words in the run file, with its [`Value`]:
+/// Declares an enum whose variants are named by words in the run file, with its [`Value`]; the
+/// reference of keys says of each word what its variant's documentation says:
 ///
 /// ```
 /// tributary_common::choices! {
@@ -118,12 +133,14 @@ pub(super) fn shown(value: &Toml) -> String {
 /// ```
 #[macro_export]
 macro_rules! choices {
+    (@documentation doc = $text:literal) => { $text };
+    (@documentation $($other:tt)*) => { "" };
     ($(#[$enum_meta:meta])* $visibility:vis enum $name:ident {
-        $($(#[$meta:meta])* $variant:ident = $word:literal),+ $(,)?
+        $($(#[$($meta:tt)*])* $variant:ident = $word:literal),+ $(,)?
     }) => {
         $(#[$enum_meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        $visibility enum $name { $($(#[$meta])* $variant),+ }
+        $visibility enum $name { $($(#[$($meta)*])* $variant),+ }
 
         impl $name {
             /// The word for it in the run file.
@@ -142,6 +159,12 @@ macro_rules! choices {
             }
             fn write(&self) -> Option<$crate::run_file::Toml> {
                 Some($crate::run_file::Toml::String(self.name().to_owned()))
+            }
+            fn form() -> $crate::run_file::Form {
+                $crate::run_file::Form::one_of(&[$((
+                    $word,
+                    concat!($($crate::choices!(@documentation $($meta)*)),*),
+                )),+])
             }
         }
     };

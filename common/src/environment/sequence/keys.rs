@@ -1,36 +1,89 @@
 //! The keys of sequences in the run file.
 
+use super::presets::Preset;
 use super::{Construction, Length, Sequence, Tokens, Vocabulary};
 use crate::run_file::{Config, Keys, Problem, Section};
 
 #[derive(Clone)]
 struct Written {
+    preset: Option<Preset>,
     construction: Construction,
     alphabet: Option<String>,
     vocabulary: Option<Vec<String>>,
     word_bits: Option<usize>,
     length: Option<usize>,
     max_length: Option<usize>,
+    bits: Option<usize>,
 }
 
 impl Default for Written {
     fn default() -> Self {
         let construction = Construction::Append;
-        let (alphabet, vocabulary, word_bits) = (None, None, None);
-        Self { construction, alphabet, vocabulary, word_bits, length: None, max_length: None }
+        let (preset, alphabet, vocabulary, word_bits) = (None, None, None, None);
+        let (length, max_length, bits) = (None, None, None);
+        Self { preset, construction, alphabet, vocabulary, word_bits, length, max_length, bits }
     }
 }
 
 impl Config for Written {
+    fn about() -> &'static str {
+        "sequences of tokens; the tokens are given by one of `alphabet`, `vocabulary` and \
+         `word_bits`, their number by one of `length`, `max_length` and `bits`, or both by a `preset`"
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("construction", &mut self.construction, "where a token is added");
-        keys.key("alphabet", &mut self.alphabet, "the tokens, one character each");
-        keys.key("vocabulary", &mut self.vocabulary, "the tokens, as a list of texts");
-        keys.key("word_bits", &mut self.word_bits, "the tokens: all words of so many bits");
-        keys.key("length", &mut self.length, "tokens of every sequence");
-        keys.key("max_length", &mut self.max_length, "tokens of the longest sequence");
+        keys.key(
+            "preset",
+            &mut self.preset,
+            "a task of the literature, which gives the other keys",
+        );
+        let construction = self.preset.map_or(Construction::Append, Preset::construction);
+        keys.key("construction", &mut self.construction, "where a token is added").or(construction);
+        self.declare_tokens(keys);
+        self.declare_length(keys);
     }
 }
+
+impl Written {
+    fn declare_tokens(&mut self, keys: &mut Keys<'_>) {
+        let preset = self.preset;
+        keys.key("alphabet", &mut self.alphabet, "the tokens, one character each")
+            .or(preset.and_then(Preset::alphabet))
+            .only(preset.is_none(), WITHOUT_PRESET);
+        keys.key("vocabulary", &mut self.vocabulary, "the tokens, as a list of texts")
+            .or(preset.and_then(Preset::vocabulary))
+            .only(preset.is_none(), WITHOUT_PRESET);
+        let word_bits = "the tokens: all words of so many bits";
+        keys.key("word_bits", &mut self.word_bits, word_bits)
+            .or(preset.and_then(Preset::word_bits))
+            .only(preset.is_none_or(|preset| preset == Preset::Bitseq), WITHOUT_OTHER_PRESET);
+    }
+
+    fn declare_length(&mut self, keys: &mut Keys<'_>) {
+        let preset = self.preset;
+        keys.key("length", &mut self.length, "tokens of every sequence")
+            .or(preset.and_then(Preset::length))
+            .only(preset.is_none(), WITHOUT_PRESET);
+        keys.key("max_length", &mut self.max_length, "tokens of the longest sequence")
+            .only(preset.is_none(), WITHOUT_PRESET);
+        let word_bits = self.word_bits;
+        let whole = |bits: &Option<usize>| {
+            bits.is_none_or(|bits| word_bits.is_some_and(|word| bits.is_multiple_of(word)))
+        };
+        keys.key("bits", &mut self.bits, "bits of every sequence: `length` times `word_bits`")
+            .or(preset.and_then(Preset::bits))
+            .only(word_bits.is_some(), "with `word_bits` or preset = \"bitseq\"")
+            .must("be a multiple of `word_bits`", whole);
+    }
+
+    /// The length that `bits` stands for.
+    fn length_of_bits(&self) -> Option<Length> {
+        self.bits?.checked_div(self.word_bits?).map(Length::Length)
+    }
+}
+
+const WITHOUT_PRESET: &str = "without a preset";
+const WITHOUT_OTHER_PRESET: &str = "without a preset or with preset = \"bitseq\"";
 
 /// What is given of several keys that exclude each other, each with its value if it has one.
 fn one_of<T, const N: usize>(
@@ -66,6 +119,7 @@ impl Sequence {
     /// Every problem with its keys.
     pub fn from_section(section: &Section) -> Result<Self, Vec<Problem>> {
         let written: Written = section.parse()?;
+        let of_bits = written.length_of_bits();
         let of_characters = |alphabet: String| alphabet.chars().map(String::from).collect();
         let tokens = one_of(
             section,
@@ -80,6 +134,7 @@ impl Sequence {
             [
                 ("length", written.length.map(Length::Length)),
                 ("max_length", written.max_length.map(Length::MaxLength)),
+                ("bits", of_bits),
             ],
         );
         match (tokens, length) {

@@ -104,7 +104,7 @@ fn a_run_file_names_every_problem() {
     assert!(text.contains("\"append\", \"prepend_append\", \"insert\", \"any_pos"), "{text}");
     assert!(text.contains("did you mean `alphabet`?"), "{text}");
     let text = problems("kind = 'sequence'\nalphabet = 'AC'\nvocabulary = ['A']");
-    assert!(text.contains("`environment.length` or `max_length` is missing"), "{text}");
+    assert!(text.contains("`environment.length` or `max_length` or `bits` is missing"), "{text}");
     assert!(text.contains("`environment.alphabet` and `vocabulary` are given"), "{text}");
     let text = problems("kind = 'sequence'\nlength = 2\nmax_length = 2");
     assert!(text.contains("`environment.length` and `max_length` are given"), "{text}");
