@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build train test verify verify-licenses fix bench bench-learning clean
+.PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,9 +40,15 @@ verify-licenses:
 		echo "verify: SKIPPED bans, licenses and sources: there is no cargo-deny (cargo install cargo-deny --locked)"; \
 	fi
 
-fix: setup ## format, and apply what clippy can repair
+fix: setup ## format, apply what clippy can repair, write what is generated
 	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
+	$(MAKE) docs
+
+docs: ## write docs/run-file.md, the reference of the run file's keys, from the code
+	cargo build --locked -p tributary-deploy
+	$(TARGET)/debug/tributary keys --markdown > docs/run-file.md.new
+	mv docs/run-file.md.new docs/run-file.md
 
 bench: setup ## time training on three hypergrids (3 minutes)
 	cargo build --locked --release --workspace

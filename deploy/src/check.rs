@@ -1,5 +1,7 @@
 //! `tributary check`: everything that can be known about a run before it is trained.
 
+mod effective;
+
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -13,7 +15,7 @@ use tributary_common::session::record_bytes;
 use crate::display::{Table, bytes, grouped, short};
 use crate::error::CommandError;
 use crate::output;
-use crate::run_file::{Described, RunFileOptions};
+use crate::run_file::{Described, KEYS, RunFileOptions};
 use crate::snapshot::{Drawing, Worth, indifferent, measure, untrained};
 
 /// For how long rollouts are timed.
@@ -22,12 +24,16 @@ const TIMING: Duration = Duration::from_millis(300);
 /// Checks a run file and its environment and reward, without training
 ///
 /// All that is wrong with the run file is named at once. Then the environment's laws are checked on
-/// random walks and the reward is asked about a few objects; printed are the values in effect,
-/// sizes, and how fast this machine draws trajectories.
+/// random walks and the reward is asked about a few objects; printed are the values in effect (with
+/// the default where it is another), sizes, and how fast this machine draws trajectories.
 #[derive(Args)]
+#[command(after_help = KEYS)]
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) run_file: RunFileOptions,
+    /// Prints every value in effect, as a run file, instead of what is chosen or not the default
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// How much to look at.
@@ -45,11 +51,15 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
     let examples = examine(&described.task, Thoroughness::Full)?;
     let Described { run_file, task } = &described;
     let mut table = Table::default();
+    if !options.all {
+        effective::effective(&mut table, run_file);
+    }
     sizes(&mut table, run_file, task);
     rewards(&mut table, task, &examples);
     speed(&mut table, run_file, task)?;
     let path = options.run_file.path.display();
-    output::print(&format!("{}{}\n{path}: all is well\n", run_file.to_toml(), table.text()))
+    let all = if options.all { run_file.to_toml() } else { String::new() };
+    output::print(&format!("{all}{}\n{path}: all is well\n", table.text()))
 }
 
 /// Objects with what they are worth, and what each took.

@@ -7,13 +7,14 @@ use clap::{Parser, Subcommand};
 use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
-use crate::{actor, check, child, evaluate, sample, status, train, watch};
+use crate::{actor, check, child, evaluate, keys, sample, status, train, watch};
 
 const EXAMPLES: &str = "\
 Examples:
   tributary check examples/hypergrid.toml       what would be trained, and is it well?
   tributary train examples/hypergrid.toml       one learner and an actor per core, on this machine
   tributary train run.toml --actors 8 --set learner.batch=128 --set reward.exponent=4
+  tributary keys replay.selector                what may be written in a run file, and what it means
   tributary evaluate runs/hypergrid-1           the exact distance to the target
   tributary sample runs/hypergrid-1 --count 5   objects, with their log-reward
   tributary status http://127.0.0.1:4100        a running learner (runs/NAME/address.json says where)
@@ -23,7 +24,8 @@ Exit codes: 0 done, 64 usage, 70 a bug, 75 try again later, 78 configuration, 13
 /// Trains GFlowNets: samplers that draw an object with probability proportional to its reward
 ///
 /// Many actors draw objects and pay for their rewards, one learner trains on them. Everything about
-/// a run is in one TOML file; `tributary check` explains what is wrong with it.
+/// a run is in one TOML file; `tributary check` explains what is wrong with it, `tributary keys` what
+/// may be in it.
 #[derive(Parser)]
 #[command(name = "tributary", version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
@@ -37,6 +39,7 @@ pub(crate) enum Command {
     Train(train::Options),
     Actor(actor::Options),
     Check(check::Options),
+    Keys(keys::Options),
     Evaluate(evaluate::Options),
     Sample(sample::Options),
     Status(status::Options),
@@ -51,6 +54,7 @@ impl Command {
             Self::Train(options) => train::run(options, &registry),
             Self::Actor(options) => actor::run(options, registry),
             Self::Check(options) => check::run(&options, &registry),
+            Self::Keys(options) => keys::run(&options, &registry),
             Self::Evaluate(options) => evaluate::run(&options, &registry),
             Self::Sample(options) => sample::run(&options, &registry),
             Self::Status(options) => status::run(&options),
@@ -80,10 +84,22 @@ mod tests {
     fn the_command_line_is_sound_and_teaches() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        for word in ["train", "actor", "check", "evaluate", "sample", "status", "watch", "78"] {
+        let commands = ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch"];
+        for word in commands.into_iter().chain(["78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }
         assert!(!help.contains("child"), "{help}");
+    }
+
+    #[test]
+    fn commands_that_read_a_run_file_say_where_its_keys_are_explained() {
+        for name in ["train", "check"] {
+            let mut cli = Cli::command();
+            let help = cli.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            for words in ["tributary keys objective", "--set replay.selector=prioritized"] {
+                assert!(help.contains(words), "{words} is not in\n{help}");
+            }
+        }
     }
 
     #[test]

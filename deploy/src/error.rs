@@ -77,6 +77,14 @@ pub(crate) enum CommandError {
     /// An address that cannot be a learner's.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
+    /// A key that is asked about and that no run file has.
+    #[error("there is no `{name}` in run files{hint}")]
+    NoSuchKey {
+        /// What was asked for.
+        name: String,
+        /// The nearest name, or all.
+        hint: String,
+    },
     /// A learner that does not answer.
     #[error("no answer from the learner at {address}: {reason}")]
     Unreachable {
@@ -143,7 +151,7 @@ impl CommandError {
             | Self::Reward { .. }
             | Self::Exact(_)
             | Self::NoLearnerProgram { .. } => CONFIGURATION,
-            Self::Address(_) => USAGE,
+            Self::Address(_) | Self::NoSuchKey { .. } => USAGE,
             Self::Unreachable { .. } | Self::Output(_) | Self::System { .. } => TRY_AGAIN,
             Self::Actor(error) => error.exit_code(),
             Self::Training { exit_code, .. } => *exit_code,

@@ -14,6 +14,7 @@ mod control;
 mod display;
 mod error;
 mod evaluate;
+mod keys;
 mod log;
 mod output;
 mod run_directory;

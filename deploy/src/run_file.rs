@@ -9,6 +9,16 @@ use tributary_common::run_file::{RunFile, parse_override};
 
 use crate::error::CommandError;
 
+/// Where keys are explained: the end of `--help` where a run file is read.
+pub(crate) const KEYS: &str = "\
+Every key of the run file, with its choices, default and range:
+  tributary keys                     all of them, a line each (the same as a page: docs/run-file.md)
+  tributary keys objective           one section; tributary keys replay.selector explains one key
+
+Any key can be changed for one run:
+  --set objective.kind=sub_trajectory_balance --set objective.lambda=0.8
+  --set replay.selector=prioritized --set replay.samples_per_insert=4";
+
 /// Which run file, and what to change in it.
 #[derive(Args)]
 pub(crate) struct RunFileOptions {

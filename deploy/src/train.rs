@@ -21,7 +21,7 @@ use crate::check;
 use crate::control;
 use crate::error::{BUG, CommandError};
 use crate::output;
-use crate::run_file::RunFileOptions;
+use crate::run_file::{KEYS, RunFileOptions};
 use crew::{Crew, Event};
 use learner::Learner;
 use plan::Plan;
@@ -44,6 +44,7 @@ use signals::Signals;
 /// Ctrl-C (or SIGTERM) asks for an orderly end: a checkpoint and a summary are written and the exit
 /// code is 130; a second one ends everything at once.
 #[derive(Args)]
+#[command(after_help = KEYS)]
 pub(crate) struct Options {
     #[command(flatten)]
     run_file: RunFileOptions,
