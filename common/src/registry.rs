@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn problems_of_both_sections_come_with_their_lines() {
         let text = problems("kind = 'hypergrid'\ndimensions = 2\nside = 1", "kind = 'nothing'");
-        assert!(text.contains("`environment.side` must be at least 2"), "{text}");
+        assert!(text.contains("`environment.side` = 1: must be at least 2"), "{text}");
         assert!(text.contains("line 4: ") && text.contains("line 6: "), "{text}");
     }
 

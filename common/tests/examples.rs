@@ -9,8 +9,12 @@ use tributary_common::exact::Target;
 use tributary_common::registry::{Registry, Task, data_files};
 use tributary_common::run_file::RunFile;
 
+fn examples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
 fn example(name: &str) -> (RunFile, Task) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let folder = examples();
     let text = std::fs::read_to_string(folder.join(name)).unwrap();
     Registry::builtin().read(&text, &[], &folder).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -35,6 +39,70 @@ fn hypergrid() {
     let (run_file, task) = example("hypergrid.toml");
     assert!(data_files(&run_file).is_empty());
     assert!((target(&task).log_z() - 5.100452).abs() < 1e-6);
+}
+
+#[test]
+fn motif() {
+    let (_, task) = example("motif.toml");
+    let target = target(&task);
+    assert_eq!((target.states(), target.log_rewards().len()), (5_461, 5_460));
+    assert!((target.log_z() - MOTIF_LOG_Z).abs() < 1e-6, "{}", target.log_z());
+}
+
+/// By the transfer matrix of the pairs, in another program.
+const MOTIF_LOG_Z: f64 = 11.708204;
+
+#[test]
+fn bitseq() {
+    let (_, task) = example("bitseq.toml");
+    assert_eq!((task.environment.forward_actions(), task.environment.max_steps()), (3_840, 15));
+    check_laws(task.environment.as_ref(), 2, 1).unwrap();
+    assert_eq!(task.reward.identity().kind, "bit_sequence");
+}
+
+/// The run file of the strings of blocks with a table that stands in for the real one: y is the
+/// number of the string in the order of the blocks, less 100, over 10,000.
+#[test]
+fn qm9() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(examples().join("qm9.toml")).unwrap();
+    let blocks =
+        ["C", "O", "N", "CF", "C=O", "C=C", "C#C", "c1ccccc1", "C1CCCCC1", "C1CCNC1", "CCC"];
+    let mut table = "blocks\ty\n".to_owned();
+    for number in 0..11u32.pow(5) {
+        let digits = (0..5).rev().map(|place| blocks[(number / 11u32.pow(place) % 11) as usize]);
+        let y = (f64::from(number) - 100.0) / 10_000.0;
+        table += &format!("{}\t{y}\n", digits.collect::<Vec<_>>().join(" "));
+    }
+    std::fs::write(folder.path().join("qm9.tsv"), table).unwrap();
+    let (run_file, task) = Registry::builtin().read(&text, &[], folder.path()).unwrap();
+    assert_eq!(data_files(&run_file)[0].name, "qm9.tsv");
+    let (forward, backward) =
+        (task.environment.forward_actions(), task.environment.backward_actions());
+    assert_eq!((forward, backward), (22, 2));
+    let target = target(&task);
+    let log_rewards = target.log_rewards();
+    assert_eq!(log_rewards.len(), 161_051);
+    // 100 clip(y, 1e-3)^5 / max: the best string has 100, the first ones that of a y of 1e-3.
+    let largest = (161_050.0 - 100.0) / 10_000.0;
+    let log_reward = |y: f64| 100f64.ln() + 5.0 * (y.max(1e-3) / largest).ln();
+    for (number, y) in [(0, -0.01), (100, 0.0), (105, 0.0005), (50_100, 5.0), (161_050, largest)] {
+        assert!((log_rewards[number] - log_reward(y)).abs() < 1e-9, "{number}");
+    }
+}
+
+#[test]
+fn no_example_is_left_out() {
+    let mut names: Vec<String> = std::fs::read_dir(examples())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    names.sort();
+    let source = include_str!("examples.rs");
+    let untested: Vec<_> =
+        names.iter().filter(|name| !source.contains(&format!("\"{name}\""))).collect();
+    assert!(untested.is_empty(), "examples without a test here: {untested:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `tributary check`: everything that can be known about a run before it is trained.
 
+#[cfg(test)]
+mod degenerate_tests;
 mod effective;
 
 use std::time::{Duration, Instant};

@@ -85,8 +85,10 @@ impl Config for Written {
     }
 
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("dimensions", &mut self.dimensions, "directions of the grid").required();
-        keys.key("side", &mut self.side, "cells in each direction").required();
+        keys.key("dimensions", &mut self.dimensions, "directions of the grid")
+            .required()
+            .at_least(1);
+        keys.key("side", &mut self.side, "cells in each direction").required().at_least(2);
     }
 }
 

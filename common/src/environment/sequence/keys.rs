@@ -1,6 +1,7 @@
 //! The keys of sequences in the run file.
 
 use super::presets::Preset;
+use super::vocabulary::MOST_WORD_BITS;
 use super::{Construction, Length, Sequence, Tokens, Vocabulary};
 use crate::run_file::{Config, Keys, Problem, Section};
 
@@ -56,16 +57,21 @@ impl Written {
         let word_bits = "the tokens: all words of so many bits";
         keys.key("word_bits", &mut self.word_bits, word_bits)
             .or(preset.and_then(Preset::word_bits))
-            .only(preset.is_none_or(|preset| preset == Preset::Bitseq), WITHOUT_OTHER_PRESET);
+            .only(preset.is_none_or(|preset| preset == Preset::Bitseq), WITHOUT_OTHER_PRESET)
+            .must("be from 1 to 16", |bits| {
+                bits.is_none_or(|bits| (1..=MOST_WORD_BITS).contains(&bits))
+            });
     }
 
     fn declare_length(&mut self, keys: &mut Keys<'_>) {
         let preset = self.preset;
         keys.key("length", &mut self.length, "tokens of every sequence")
             .or(preset.and_then(Preset::length))
-            .only(preset.is_none(), WITHOUT_PRESET);
+            .only(preset.is_none(), WITHOUT_PRESET)
+            .at_least(Some(1));
         keys.key("max_length", &mut self.max_length, "tokens of the longest sequence")
-            .only(preset.is_none(), WITHOUT_PRESET);
+            .only(preset.is_none(), WITHOUT_PRESET)
+            .at_least(Some(1));
         let word_bits = self.word_bits;
         let whole = |bits: &Option<usize>| {
             bits.is_none_or(|bits| word_bits.is_some_and(|word| bits.is_multiple_of(word)))
@@ -73,6 +79,7 @@ impl Written {
         keys.key("bits", &mut self.bits, "bits of every sequence: `length` times `word_bits`")
             .or(preset.and_then(Preset::bits))
             .only(word_bits.is_some(), "with `word_bits` or preset = \"bitseq\"")
+            .at_least(Some(1))
             .must("be a multiple of `word_bits`", whole);
     }
 

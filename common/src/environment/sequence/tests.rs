@@ -42,19 +42,78 @@ fn the_laws_hold_also_in_degenerate_sizes() {
     }
 }
 
-#[test]
-fn the_laws_hold_on_ten_thousand_walks_of_each_construction() {
-    for construction in CONSTRUCTIONS {
-        let dna = Sequence::over_alphabet("ACGT", Length::Length(8)).unwrap();
-        check_laws(&dna.built_by(construction).unwrap(), 10_000, 3).unwrap();
+/// Ten thousand walks over DNA words and strings of blocks of a fixed and of a variable length.
+fn ten_thousand_walks(construction: Construction) {
+    for length in [Length::Length(5), Length::MaxLength(5)] {
         let blocks = words(&["Br", "C1CC1", "O"]);
-        let blocks = Sequence::over_vocabulary(blocks, Length::MaxLength(5)).unwrap();
-        if let Some(blocks) = built(blocks, construction) {
-            check_laws(&blocks, 10_000, 2).unwrap();
+        for sequences in
+            [Sequence::over_alphabet("ACGT", length), Sequence::over_vocabulary(blocks, length)]
+        {
+            if let Some(sequences) = built(sequences.unwrap(), construction) {
+                check_laws(&sequences, 10_000, 2).unwrap();
+            }
         }
     }
     let bits = Sequence::over_bits(3, Length::Length(4)).unwrap();
-    check_laws(&bits.built_by(Construction::AnyPosition).unwrap(), 10_000, 4).unwrap();
+    check_laws(&bits.built_by(construction).unwrap(), 10_000, 4).unwrap();
+}
+
+#[test]
+fn the_laws_hold_on_ten_thousand_walks_by_append() {
+    ten_thousand_walks(Construction::Append);
+    let dna = Sequence::over_alphabet("ACGT", Length::Length(8)).unwrap();
+    check_laws(&dna, 10_000, 3).unwrap();
+}
+
+#[test]
+fn the_laws_hold_on_ten_thousand_walks_by_prepend_append() {
+    ten_thousand_walks(Construction::PrependAppend);
+}
+
+#[test]
+fn the_laws_hold_on_ten_thousand_walks_by_insert() {
+    ten_thousand_walks(Construction::Insert);
+}
+
+#[test]
+fn the_laws_hold_on_ten_thousand_walks_by_any_position() {
+    ten_thousand_walks(Construction::AnyPosition);
+}
+
+#[test]
+fn a_preset_is_what_its_keys_say() {
+    let identity = |keys: &str| {
+        let section = Section::from_toml("environment", &format!("kind = 'sequence'\n{keys}"));
+        Sequence::from_section(&section.unwrap()).unwrap().identity()
+    };
+    let blocks = "['C', 'O', 'N', 'CF', 'C=O', 'C=C', 'C#C', 'c1ccccc1', 'C1CCCCC1', 'C1CCNC1', \
+                  'CCC']";
+    for (preset, written) in [
+        ("tfbind8'", "alphabet = 'ACGT'\nlength = 8"),
+        (
+            "tfbind8'\nconstruction = 'prepend_append'",
+            "alphabet = 'ACGT'\nlength = 8\nconstruction = 'prepend_append'",
+        ),
+        ("bitseq'", "word_bits = 8\nlength = 15\nconstruction = 'any_position'"),
+        ("bitseq'\nbits = 32\nword_bits = 4\nconstruction = 'append'", "word_bits = 4\nlength = 8"),
+        (
+            "qm9_strings'",
+            &format!("vocabulary = {blocks}\nlength = 5\nconstruction = 'prepend_append'"),
+        ),
+    ] {
+        assert_eq!(identity(&format!("preset = '{preset}")), identity(written), "{preset}");
+    }
+    let refused = |keys: &str| {
+        let section = Section::from_toml("environment", &format!("kind = 'sequence'\n{keys}"));
+        let problems = Sequence::from_section(&section.unwrap()).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let message = refused("preset = 'tfbind8'\nlength = 6");
+    assert_eq!(message, "`environment.length` applies only without a preset");
+    let message = refused("preset = 'qm9_strings'\nbits = 6");
+    assert!(message.contains("`environment.bits` applies only with `word_bits`"), "{message}");
+    let message = refused("word_bits = 2\nlength = 3\nbits = 6");
+    assert_eq!(message, "`environment.length` and `bits` are given: give one of them");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::environment::InvalidConfiguration;
 use crate::object::Object;
 
 /// Bits of the longest word of bits: 2^16 tokens.
-const MOST_WORD_BITS: usize = 16;
+pub(super) const MOST_WORD_BITS: usize = 16;
 
 /// The tokens as the run file gives them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
