@@ -20,6 +20,10 @@ pub struct Backpack {
 
 /// The keys in the run file are declared once: name, field, meaning, conditions.
 impl Config for Backpack {
+    fn about() -> &'static str {
+        "things that are packed one after the other, up to a weight"
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
         keys.key("items", &mut self.items, "the names of the things that could be taken")
             .required()

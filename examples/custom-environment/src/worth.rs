@@ -32,6 +32,10 @@ impl Default for Written {
 }
 
 impl Config for Written {
+    fn about() -> &'static str {
+        "what is packed is worth the sum of its items: R = exp(sum / temperature)"
+    }
+
     fn declare(&mut self, keys: &mut Keys<'_>) {
         keys.key("worth", &mut self.worth, "what each item is worth, in its order").required();
         keys.key("temperature", &mut self.temperature, "lower: only the best packings").above(0.0);

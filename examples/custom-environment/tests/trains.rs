@@ -45,6 +45,15 @@ fn a_custom_environment_is_checked_trained_and_sampled() {
 }
 
 #[test]
+fn the_kinds_of_this_crate_explain_their_keys() {
+    let explained = succeeded(my_tributary(&["keys", "environment.backpack"]));
+    for expected in ["up to a weight", "capacity", "the most weight that can be carried"] {
+        assert!(explained.contains(expected), "{expected} is not in {explained}");
+    }
+    assert!(succeeded(my_tributary(&["keys", "reward"])).contains("what each item is worth"));
+}
+
+#[test]
 fn a_table_that_does_not_fit_is_explained() {
     let output = my_tributary(&["check", RUN_FILE, "--set", "reward.worth=[1, 2]"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
