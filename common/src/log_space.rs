@@ -59,6 +59,18 @@ pub fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
 }
 
+/// log n!, to twelve digits.
+pub fn ln_factorial(n: u64) -> f64 {
+    /// From here on Stirling's series is as exact as a float.
+    const STIRLING: u64 = 21;
+    if n < STIRLING {
+        return ((1..=n).product::<u64>() as f64).ln();
+    }
+    let n = n as f64;
+    let series = 1.0 / (12.0 * n) - 1.0 / (360.0 * n.powi(3)) + 1.0 / (1260.0 * n.powi(5));
+    n * n.ln() - n + 0.5 * (std::f64::consts::TAU * n).ln() + series
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -70,6 +82,17 @@ mod tests {
         assert!(LogReward::try_from(f64::INFINITY).is_err());
         assert!(LogReward::from_reward(-1.0).is_err());
         assert_eq!(LogReward::from_reward(0.0).unwrap().get(), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn log_factorials_are_sums_of_logarithms() {
+        let mut sum = 0.0;
+        for n in 1..=1_000 {
+            sum += (n as f64).ln();
+            let ours = ln_factorial(n);
+            assert!((ours - sum).abs() <= 1e-12 * sum.max(1.0), "log {n}!: {ours} is not {sum}");
+        }
+        assert_eq!(ln_factorial(0), 0.0);
     }
 
     #[test]

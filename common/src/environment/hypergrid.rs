@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Enumeration, Environment, Identity, InvalidConfiguration, MOST_FEATURES, NotAnObject};
+use crate::log_space::ln_factorial;
 use crate::object::Object;
 use crate::run_file::{Config, Keys, Problem, Section};
 
@@ -187,6 +188,13 @@ impl Environment for Hypergrid {
         Some(a.iter().zip(&b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum())
     }
 
+    /// The steps in any order: (Σ s)! / Π s!.
+    fn log_path_count(&self, state: &[u32]) -> Option<f64> {
+        let steps = state.iter().map(|&coordinate| u64::from(coordinate)).sum();
+        let alike = state.iter().map(|&coordinate| ln_factorial(u64::from(coordinate)));
+        Some(ln_factorial(steps) - alike.sum::<f64>())
+    }
+
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         (self.side as u64).checked_pow(u32::try_from(self.dimensions).ok()?)?;
         Some(self)
@@ -239,6 +247,17 @@ mod tests {
         let cell = |x, y| Object::Integers(vec![x, y]);
         assert_eq!(grid.distance(&cell(0, 4), &cell(3, 3)), Some(4.0));
         assert_eq!(grid.distance(&cell(0, 4), &cell(5, 3)), None);
+    }
+
+    #[test]
+    fn paths_are_counted_by_the_multinomial() {
+        let grid = Hypergrid::new(3, 9).unwrap();
+        for (cell, paths) in
+            [([0, 0, 0], 1.0), ([5, 0, 0], 1.0), ([1, 1, 0], 2.0), ([2, 1, 1], 12.0)]
+        {
+            let log_count = grid.log_path_count(&cell).unwrap();
+            assert!((log_count - f64::ln(paths)).abs() < 1e-12, "{cell:?}: {log_count}");
+        }
     }
 
     #[test]

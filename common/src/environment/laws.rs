@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Enumeration, Environment};
+use crate::log_space::log_sum_exp;
 use crate::random::{Purpose, Stream};
 
 /// A law that an environment breaks, with the state where it does.
@@ -25,6 +26,8 @@ pub struct BrokenLaw {
 ///   state has no backward edge;
 /// - the network's inputs are in range and differ between states;
 /// - a finished state, its object and its object's text name each other;
+/// - the paths to a state, where they are counted, are as many as those to the states before it
+///   together, each as often as edges lead from it;
 /// - an enumeration gives each state its own index, which every action increases; if it is short,
 ///   [`check_backward_paths`] holds.
 ///
@@ -118,6 +121,7 @@ impl<'a> Laws<'a> {
         self.check_backward_edges(state)?;
         self.check_features(state)?;
         self.check_object(state)?;
+        self.check_path_count(state)?;
         self.environment.enumeration().map_or(Ok(()), |list| self.check_place(list, state))
     }
 
@@ -235,6 +239,25 @@ impl<'a> Laws<'a> {
             Ok(read) if read == object => Ok(()),
             other => broken(state, format!("the text of its object {object:?} reads as {other:?}")),
         }
+    }
+
+    fn check_path_count(&self, state: &[u32]) -> Checked {
+        if self.environment.log_path_count(&self.initial).is_none() {
+            return Ok(());
+        }
+        let count = |state: &[u32]| {
+            let missing = "its paths are not counted, those of the initial state are";
+            let count = self.environment.log_path_count(state);
+            count.ok_or_else(|| BrokenLaw { state: state.to_vec(), what: missing.to_owned() })
+        };
+        let before = self.backward(state).into_iter().map(|b| count(&self.undone(state, b)));
+        let before = before.collect::<Result<Vec<f64>, _>>()?;
+        let sum = if before.is_empty() { 0.0 } else { log_sum_exp(before.iter().copied()) };
+        let ours = count(state)?;
+        if (ours - sum).abs() <= 1e-9 * sum.abs().max(1.0) {
+            return Ok(());
+        }
+        broken(state, format!("exp({ours}) paths lead here, but exp({sum}) along its edges"))
     }
 
     fn check_place(&self, list: &dyn Enumeration, state: &[u32]) -> Checked {

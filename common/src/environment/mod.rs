@@ -105,6 +105,13 @@ pub trait Environment: Send + Sync {
         None
     }
 
+    /// log of the number of paths of edges from the initial state to `state`, 0 for the initial
+    /// state itself; or None, for every state, where they cannot be counted. What `[policy] backward
+    /// = "maxent"` needs.
+    fn log_path_count(&self, _state: &[u32]) -> Option<f64> {
+        None
+    }
+
     /// The list of all states, where it is short enough to be walked.
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         None

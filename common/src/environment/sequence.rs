@@ -321,6 +321,10 @@ impl Environment for Sequence {
         })
     }
 
+    fn log_path_count(&self, state: &[u32]) -> Option<f64> {
+        Some(self.edges.log_path_count(state))
+    }
+
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         self.list.as_ref().map(|list| match list {
             List::ByLength(list) => list as &dyn Enumeration,

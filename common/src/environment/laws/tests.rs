@@ -21,6 +21,8 @@ enum Fault {
     ObjectsAlike,
     Index,
     Order,
+    PathCount,
+    PathCountMissing,
 }
 
 /// A 3 by 3 grid with one fault.
@@ -101,6 +103,16 @@ impl Environment for Faulty {
         }
         Ok(state)
     }
+    fn log_path_count(&self, state: &[u32]) -> Option<f64> {
+        let count = self.grid.log_path_count(state);
+        match self.fault {
+            Fault::PathCount if state == [2, 1] => Some(2f64.ln()),
+            Fault::PathCountMissing if state == [1, 1] => None,
+            Fault::PathCount | Fault::PathCountMissing | Fault::None => count,
+            // The other faults break the counts along the edges, too.
+            _ => None,
+        }
+    }
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         Some(self)
     }
@@ -140,6 +152,8 @@ fn each_fault_is_found() {
         (Fault::ObjectsAlike, "is that of [2, 0]"),
         (Fault::Index, "the state at its index 5"),
         (Fault::Order, "leads from"),
+        (Fault::PathCount, "paths lead here, but"),
+        (Fault::PathCountMissing, "paths are not counted"),
     ] {
         let grid = Hypergrid::new(2, 3).unwrap();
         let found = check_laws(&Faulty { grid, fault }, 100, 1).unwrap_err().to_string();

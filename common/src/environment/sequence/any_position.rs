@@ -2,6 +2,7 @@
 //! (the non-autoregressive bit sequences of the literature).
 
 use super::edges::{Edges, Size, token_at};
+use crate::log_space::ln_factorial;
 
 /// Action `p V + t` puts token `t` at the empty position `p`; backward action `p` empties it.
 /// Nothing moves, so that no two edges join the same states, and every order of the L positions
@@ -51,5 +52,10 @@ impl Edges for AnyPosition {
 
     fn forward_of(&self, state: &[u32], backward: u32) -> u32 {
         self.0.join(backward, token_at(state, backward))
+    }
+
+    /// n!: the positions in any order.
+    fn log_path_count(&self, state: &[u32]) -> f64 {
+        ln_factorial(u64::from(state[0]))
     }
 }

@@ -45,4 +45,9 @@ impl Edges for Append {
     fn forward_of(&self, state: &[u32], _: u32) -> u32 {
         token_at(state, state[0] - 1)
     }
+
+    /// 1
+    fn log_path_count(&self, _: &[u32]) -> f64 {
+        0.0
+    }
 }

@@ -34,6 +34,9 @@ pub(super) trait Edges: Debug + Send + Sync {
 
     /// The forward action that a legal backward action undoes.
     fn forward_of(&self, state: &[u32], backward: u32) -> u32;
+
+    /// log of the number of paths of edges from the empty sequence.
+    fn log_path_count(&self, state: &[u32]) -> f64;
 }
 
 /// How many tokens there are, and how many a sequence can hold.

@@ -1,6 +1,7 @@
 //! Construction `insert`: a token is added anywhere, those behind it move on.
 
 use super::edges::{Edges, Size, insert, remove, token_at};
+use crate::log_space::ln_factorial;
 
 /// Action `p V + t` puts token `t` at position `p`, before the token that stood there; backward
 /// action `p` removes the token at position `p`. "AAA" has three edges to "AA", and so many edges
@@ -51,5 +52,10 @@ impl Edges for Insert {
 
     fn forward_of(&self, state: &[u32], backward: u32) -> u32 {
         self.0.join(backward, token_at(state, backward))
+    }
+
+    /// n!: the tokens in any order.
+    fn log_path_count(&self, state: &[u32]) -> f64 {
+        ln_factorial(u64::from(state[0]))
     }
 }

@@ -53,6 +53,11 @@ impl Edges for PrependAppend {
     fn forward_of(&self, state: &[u32], backward: u32) -> u32 {
         self.0.join(backward, token_at(state, position(state, backward)))
     }
+
+    /// 2^n: each token came at either end, the first one too.
+    fn log_path_count(&self, state: &[u32]) -> f64 {
+        f64::from(state[0]) * std::f64::consts::LN_2
+    }
 }
 
 /// Where the token at an end stands.
