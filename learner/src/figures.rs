@@ -62,6 +62,10 @@ pub struct Figures {
     pub loss: Option<f64>,
     /// log Z after the last update.
     pub log_z: Option<f64>,
+    /// Norm of the weights' gradient in the last update, before any clipping.
+    pub gradient_norm: Option<f64>,
+    /// Learning rate of the weights in the last update.
+    pub learning_rate: Option<f64>,
     /// Updates between the weights that drew a trajectory and the step that trained on it: sum over
     /// the samples, and the largest.
     pub lag_sum: u64,

@@ -128,6 +128,8 @@ fn values(view: &View) -> BTreeMap<String, f64> {
     optional("loss", figures.loss);
     optional("log_z", figures.log_z);
     optional("log_z_mean_1000", figures.log_z_mean());
+    optional("gradient_norm", figures.gradient_norm);
+    optional("learning_rate", figures.learning_rate);
     if let Some(exact) = &figures.exact {
         let Comparison { total_variation, l1, jensen_shannon, log_z_target, .. } = exact.comparison;
         optional("exact_step", Some(exact.policy.step as f64));

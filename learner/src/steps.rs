@@ -141,7 +141,9 @@ impl Steps {
         let before = report.step - 1;
         let lags = samples.policies.iter().map(|policy| before.saturating_sub(policy.step));
         self.deps.board.update(|figures| {
-            figures.update(report.loss, report.log_z, samples.actions.len(), lags)
+            figures.update(report.loss, report.log_z, samples.actions.len(), lags);
+            figures.gradient_norm = Some(report.gradient_norm);
+            figures.learning_rate = Some(report.learning_rate);
         });
     }
 

@@ -7,9 +7,9 @@ use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
 use tributary_common::registry::Task;
-use tributary_common::run_file::RunFile;
+use tributary_common::run_file::{LogZInitial, Optimizer, RunFile};
 
-use crate::adam::{Adam, ScalarAdam, Settings};
+use crate::adam::{Adam, ScalarAdam, Settings, clip};
 use crate::average::MovingAverage;
 use crate::batch::Batch;
 use crate::objective::{Gradients, Objective, Terms, objective};
@@ -34,7 +34,9 @@ pub struct Trainer {
     network: TorchNetwork,
     adam: Adam,
     average: MovingAverage,
+    optimizer: Optimizer,
     log_z: f64,
+    log_z_initial: LogZInitial,
     log_z_adam: ScalarAdam,
     step: u64,
     skipped_in_a_row: u32,
@@ -86,7 +88,12 @@ impl Trainer {
             network,
             adam,
             average,
-            log_z: learner.log_z_initial,
+            optimizer: learner.optimizer.clone(),
+            log_z: match learner.log_z_initial {
+                LogZInitial::At(log_z) => log_z,
+                LogZInitial::Estimate => 0.0,
+            },
+            log_z_initial: learner.log_z_initial,
             log_z_adam: ScalarAdam::new(Settings::of_log_z(learner)),
             step: 0,
             skipped_in_a_row: 0,
@@ -108,25 +115,33 @@ impl Trainer {
         batch.build(&*self.environment, samples)?;
         let forward = self.network.forward(&batch.states.features)?;
         forward.to_host(logits)?;
-        terms.log_z = self.log_z;
         probabilities.terms(batch, logits, terms);
+        let untouched = self.log_z_adam.moments.steps == 0;
+        terms.log_z = match self.log_z_initial {
+            LogZInitial::Estimate if untouched => log_z_estimate(terms),
+            _ => self.log_z,
+        };
         let loss = self.objective.loss(terms, gradients);
         if !loss.is_finite() {
             return Err(TrainError::Loss { loss });
         }
         probabilities.logit_gradient(batch, gradients, logit_gradient);
-        let gradient = self.network.backward(forward, logit_gradient)?;
+        let mut gradient = self.network.backward(forward, logit_gradient)?;
         let gradient_norm = gradient.f_norm()?.f_double_value(&[])?;
         if !gradient_norm.is_finite() {
             return Err(TrainError::Gradient { norm: gradient_norm });
         }
         let squared_residuals = squared_residuals(terms);
-        let log_z_gradient = gradients.log_z;
+        let log_z = (terms.log_z, gradients.log_z);
         let rows = batch.states.len();
-        if let Err(error) = self.apply(&gradient, log_z_gradient) {
-            self.restore_good()?;
-            return Err(error);
-        }
+        clip(&mut gradient, gradient_norm, self.optimizer.clip_norm)?;
+        let learning_rate = match self.apply(&gradient, log_z) {
+            Ok(learning_rate) => learning_rate,
+            Err(error) => {
+                self.restore_good()?;
+                return Err(error);
+            }
+        };
         let mean_log_reward = samples.log_rewards.iter().sum::<f64>() / samples.len() as f64;
         let (step, log_z) = (self.step, self.log_z);
         Ok(UpdateReport {
@@ -135,17 +150,26 @@ impl Trainer {
             squared_residuals,
             log_z,
             gradient_norm,
+            learning_rate,
             mean_log_reward,
             rows,
         })
     }
 
-    fn apply(&mut self, gradient: &tch::Tensor, log_z_gradient: f64) -> Result<(), TrainError> {
-        self.adam.step(&mut self.network.flat, gradient)?;
-        self.log_z_adam.step(&mut self.log_z, log_z_gradient);
+    /// Steps against the gradient of the weights, and from log Z against its own; returns the
+    /// learning rate of the weights.
+    fn apply(
+        &mut self,
+        gradient: &tch::Tensor,
+        (log_z, log_z_gradient): (f64, f64),
+    ) -> Result<f64, TrainError> {
+        let fraction = self.optimizer.learning_rate_fraction(self.step);
+        let learning_rate = self.adam.step(&mut self.network.flat, gradient, fraction)?;
+        self.log_z = log_z;
+        self.log_z_adam.step(&mut self.log_z, log_z_gradient, fraction);
         self.average.update(&self.network.flat)?;
         self.step += 1;
-        Ok(())
+        Ok(learning_rate)
     }
 
     /// Back to what was last published; the step goes on, so that versions never repeat.
@@ -174,12 +198,22 @@ impl Trainer {
 
 /// Of trajectory balance, one for each trajectory, in squared nats.
 fn squared_residuals(terms: &Terms) -> Vec<f64> {
-    let residual = |(transitions, log_reward): (Range<usize>, f64)| {
+    scores(terms).map(|score| (terms.log_z + score).powi(2)).collect()
+}
+
+/// The log Z that balances the batch best, as a mean of squared residuals: the mean over its
+/// trajectories of `log R + Σ log P_B - Σ log P_F`, which is that of log-partition variance.
+fn log_z_estimate(terms: &Terms) -> f64 {
+    -scores(terms).sum::<f64>() / terms.log_reward.len() as f64
+}
+
+/// `Σ log P_F - Σ log P_B - log R` of each trajectory.
+fn scores(terms: &Terms) -> impl Iterator<Item = f64> {
+    terms.trajectories().map(|(transitions, log_reward): (Range<usize>, f64)| {
         let log_pf: f64 = terms.log_pf[transitions.clone()].iter().sum();
         let log_pb: f64 = terms.log_pb[transitions].iter().sum();
-        terms.log_z + log_pf - log_pb - log_reward
-    };
-    terms.trajectories().map(|trajectory| residual(trajectory).powi(2)).collect()
+        log_pf - log_pb - log_reward
+    })
 }
 
 impl Training for Trainer {

@@ -53,8 +53,10 @@ pub struct UpdateReport {
     pub squared_residuals: Vec<f64>,
     /// log Z after the update.
     pub log_z: f64,
-    /// Euclidean norm of the gradient of the network's parameters.
+    /// Euclidean norm of the gradient of the network's parameters, before any clipping.
     pub gradient_norm: f64,
+    /// The learning rate of the network's parameters in this update.
+    pub learning_rate: f64,
     /// Mean log-reward of the trajectories.
     pub mean_log_reward: f64,
     /// Rows that the network computed: the distinct states of the trajectories.

@@ -23,7 +23,9 @@ use tributary_common::session::sessions::{Sessions, SessionsConfig};
 use tributary_common::session::{Secret, SessionKey, batch_bytes, random_stream};
 use tributary_proto::convert::actor::{ActorEvent, Hello};
 use tributary_proto::convert::batch::StampedBatch;
-use tributary_proto::convert::chunks::{Chunk, Manifest, WeightSet, WeightsEvent, chunks};
+use tributary_proto::convert::chunks::{
+    Chunk, Manifest, Subscription, WeightSet, WeightsEvent, chunks,
+};
 use tributary_proto::convert::learner::{Ack, Asset, LearnerEvent, Welcome};
 use tributary_proto::v1::assets_server::Assets;
 use tributary_proto::v1::sessions_server::Sessions as SessionsService;
@@ -96,6 +98,7 @@ struct Inner {
     progress: v1::Progress,
     goodbyes: Vec<u64>,
     hellos: u64,
+    subscribed: Vec<WeightSet>,
 }
 
 type Down = Result<LearnerMessage, Status>;
@@ -143,6 +146,7 @@ impl FakeLearner {
             progress: v1::Progress::default(),
             goodbyes: Vec::new(),
             hellos: 0,
+            subscribed: Vec::new(),
         };
         let state = Arc::new(State {
             run_file: setting.run_file,
@@ -207,6 +211,11 @@ impl FakeLearner {
 
     pub(crate) fn books(&self) -> Books {
         self.state.inner().sessions.books()
+    }
+
+    /// The sets of weights that were asked for.
+    pub(crate) fn subscribed(&self) -> Vec<WeightSet> {
+        self.state.inner().subscribed.clone()
     }
 
     /// The last progress report.
@@ -413,8 +422,10 @@ impl WeightsService for Service {
 
     async fn subscribe(
         &self,
-        _: Request<v1::SubscribeRequest>,
+        request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let Subscription { set, .. } = request.into_inner().try_into()?;
+        self.0.inner().subscribed.push(set);
         let architecture = self.0.network.fingerprint();
         let (sender, stream) = mpsc::channel(1);
         let mut weights = self.0.weights.subscribe();
@@ -424,7 +435,7 @@ impl WeightsService for Service {
                 let (version, bytes) = weights.borrow_and_update().clone();
                 let manifest = Manifest {
                     version,
-                    set: WeightSet::Raw,
+                    set,
                     architecture,
                     total_bytes: bytes.len() as u64,
                     blake3: *blake3::hash(&bytes).as_bytes(),

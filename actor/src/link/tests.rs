@@ -12,6 +12,7 @@ use tributary_common::log_space::LogReward;
 use tributary_common::object::Object;
 use tributary_common::reward::{InvalidRaw, Output, Reward, RewardError, Role};
 use tributary_common::trajectory;
+use tributary_proto::convert::chunks::WeightSet;
 
 use super::*;
 use crate::fakes::learner::{Acks, BUDGET, FakeLearner, Offer, Setting};
@@ -193,6 +194,18 @@ async fn after_a_cut_what_was_not_acked_is_sent_again_and_counted_once() {
     pair.shutdown.drain.cancel();
     let (outcome, learner) = pair.end().await;
     check_books(&learner, &outcome.unwrap());
+}
+
+#[tokio::test]
+async fn the_set_of_weights_that_the_run_names_is_asked_for() {
+    let ema = GRID.replace("[actor]", "[actor]\n    weights = 'ema'");
+    for (run_file, set) in [(GRID, WeightSet::Raw), (ema.as_str(), WeightSet::Ema)] {
+        let pair = Pair::start(setting(run_file)).await;
+        pair.accepts(10).await;
+        assert_eq!(pair.learner.subscribed(), [set]);
+        pair.shutdown.drain.cancel();
+        check_books(&pair.learner, &pair.actor.await.unwrap().unwrap());
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The sections about training: the replay and the learner.
 
 use super::keys::{Config, Keys};
+use super::optimizer::{LogZInitial, Optimizer};
 use super::units::ByteSize;
 use crate::choices;
 use std::time::Duration;
@@ -146,13 +147,15 @@ pub struct Learner {
     /// Of log Z; 100 times `learning_rate` unless it is given.
     pub log_z_learning_rate: f64,
     /// Where log Z starts.
-    pub log_z_initial: f64,
+    pub log_z_initial: LogZInitial,
     /// Adam's decay of the mean gradient.
     pub adam_beta1: f64,
     /// Adam's decay of the mean squared gradient.
     pub adam_beta2: f64,
     /// Added to Adam's denominator.
     pub adam_epsilon: f64,
+    /// What else is done to gradients and learning rates.
+    pub optimizer: Optimizer,
     /// Decay, per update, of the averaged weights that are evaluated, sampled and exported; 0 for
     /// no averaging.
     pub ema: f64,
@@ -178,10 +181,11 @@ impl Default for Learner {
             batch: 64,
             learning_rate: 1e-3,
             log_z_learning_rate: 0.1,
-            log_z_initial: 0.0,
+            log_z_initial: LogZInitial::At(0.0),
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
+            optimizer: Optimizer::default(),
             ema: 0.998,
             publish_every: 4,
             checkpoint_every: Duration::from_secs(60),
@@ -232,7 +236,8 @@ impl Learner {
         keys.key("log_z_learning_rate", &mut self.log_z_learning_rate, meaning)
             .or(log_z_learning_rate)
             .at_least(0.0);
-        keys.key("log_z_initial", &mut self.log_z_initial, "where log Z starts");
+        let initial = "where log Z starts: a number, or \"estimate\" from the first batch";
+        keys.key("log_z_initial", &mut self.log_z_initial, initial);
         keys.key("adam_beta1", &mut self.adam_beta1, "Adam's decay of the mean gradient")
             .at_least(0.0)
             .below(1.0);
@@ -240,5 +245,6 @@ impl Learner {
             .at_least(0.0)
             .below(1.0);
         keys.key("adam_epsilon", &mut self.adam_epsilon, "added to Adam's denominator").above(0.0);
+        self.optimizer.declare(keys, self.learning_rate, self.updates);
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod optimizer;
+
 use tributary_common::exact::{Comparison, SnapshotPolicy, Target, terminating_distribution};
 use tributary_common::log_space::LogReward;
 use tributary_common::network::cpu::{Scratch, Snapshot};

@@ -13,6 +13,7 @@ use tributary_proto::v1::{
 };
 
 use super::actor::{PATIENCE, TestActor};
+use super::training::EMA_OFFSET;
 use super::{GOOD, GRID, TestLearner};
 use crate::app::Outcome;
 
@@ -68,32 +69,38 @@ async fn status_watch_metrics_and_drain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weights_come_whole_and_never_go_back() {
+async fn the_weights_that_are_asked_for_come_whole_and_never_go_back() {
+    for (set, offset) in [(WeightSet::Raw, 0.0), (WeightSet::Ema, EMA_OFFSET)] {
+        follow(set, offset).await;
+    }
+}
+
+/// Follows one of the sets, whose values are the step and an offset, to the end of a run.
+async fn follow(set: WeightSet, offset: f32) {
     let sets = ["learner.updates=9", "learner.publish_every=2", "learner.batch=1"];
     let mut learner = TestLearner::start(&GRID.replace("generated = 100", ""), &sets).await;
     let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
     let mut client = limits::weights_client(channel);
-    let set = WeightSet::Ema;
     let subscription = Subscription { run: None, actor: None, set, newer_than: None };
     let mut stream =
         client.subscribe(SubscribeRequest::from(subscription)).await.unwrap().into_inner();
-    let first = receive(&mut stream).await;
-    assert_eq!((first.version.step, first.values[0]), (0, 0.0));
+    let first = receive(&mut stream, set).await;
+    assert_eq!((first.version.step, first.values[0]), (0, offset));
 
     let mut actor = TestActor::join(&learner.url, None).await;
     actor.send(&[GOOD; 9]).await;
     let mut last = first.version;
     while last.step < 9 {
-        let weights = receive(&mut stream).await;
+        let weights = receive(&mut stream, set).await;
         assert!(weights.version > last, "{} after {last}", weights.version);
-        assert!(weights.values.iter().all(|v| *v == weights.version.step as f32));
+        assert!(weights.values.iter().all(|v| *v == weights.version.step as f32 + offset));
         last = weights.version;
     }
     actor.leave_when_drained().await;
     learner.end().await;
 }
 
-async fn receive(stream: &mut tonic::Streaming<WeightsMessage>) -> Weights {
+async fn receive(stream: &mut tonic::Streaming<WeightsMessage>, set: WeightSet) -> Weights {
     let mut expected = None;
     let mut bytes = Vec::new();
     loop {
@@ -107,6 +114,7 @@ async fn receive(stream: &mut tonic::Streaming<WeightsMessage>) -> Weights {
         }
         let manifest = expected.unwrap();
         if bytes.len() as u64 == manifest.total_bytes {
+            assert_eq!(manifest.set, set);
             assert_eq!(manifest.blake3, *blake3::hash(&bytes).as_bytes());
             let (run_file, task) =
                 Registry::builtin().read(GRID, &[], std::path::Path::new("")).unwrap();

@@ -32,6 +32,9 @@ async fn an_interrupted_run_takes_what_is_finished_and_leaves_a_checkpoint() {
     assert_eq!(summary["interrupted"], true);
     assert_eq!((&summary["trajectories"], &summary["steps"]), (&50.into(), &2.into()));
     assert_balance(&summary);
+    let metrics = fs::read_to_string(learner.path("metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["gradient_norm"], &last["learning_rate"]), (&1.0.into(), &1e-3.into()));
 
     let run = learner.path("");
     let checkpoint = Checkpoint::newest(&run).unwrap();

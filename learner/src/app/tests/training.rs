@@ -14,6 +14,9 @@ use crate::training::{
 /// The actions of every trajectory that reached training.
 pub(super) type Seen = Arc<Mutex<Vec<Vec<u32>>>>;
 
+/// What the averaged weights are more than the raw ones, which are the step.
+pub(super) const EMA_OFFSET: f32 = 0.25;
+
 pub(super) struct FakeTraining {
     pub(super) network: Network,
     pub(super) step: u64,
@@ -48,6 +51,7 @@ impl Training for FakeTraining {
             squared_residuals: vec![2.0; samples.len()],
             log_z: 0.5,
             gradient_norm: 1.0,
+            learning_rate: 1e-3,
             mean_log_reward: 0.0,
             rows: samples.len(),
         })
@@ -62,7 +66,9 @@ impl Training for FakeTraining {
     }
 
     fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError> {
-        Ok(WeightSets { raw: self.weights(generated), ema: self.weights(generated) })
+        let raw = self.weights(generated);
+        let values = raw.values.iter().map(|value| value + EMA_OFFSET).collect();
+        Ok(WeightSets { ema: Weights { values, ..raw.clone() }, raw })
     }
 
     fn state(&self) -> Result<TrainingState, TrainError> {
