@@ -52,7 +52,7 @@ impl Batch {
     /// Where a construction must stop and has one way back, log P_F and log P_B are 0 whatever the
     /// network says. Unless log F is wanted, all those states are one row: the first one's.
     pub fn new(heads: Heads) -> Self {
-        Self { share_forced: !heads.flow, ..Self::default() }
+        Self { states: States::new(heads), share_forced: !heads.flow, ..Self::default() }
     }
 
     /// Also measures every state as an object of its own.
@@ -212,7 +212,7 @@ mod tests {
         for (flow, rows) in
             [(false, [0, 1, 2, 0, 1, 2, 0, 3, 2]), (true, [0, 1, 2, 0, 1, 3, 0, 4, 5])]
         {
-            let mut batch = Batch::new(Heads { forward: 2, backward: 1, flow });
+            let mut batch = Batch::new(Heads { forward: 2, backward: 1, flow, ..Heads::default() });
             batch.build(&environment, &samples).unwrap();
             assert_eq!(batch.rows, rows);
             assert_eq!(batch.forward, [0, 0, 0, 0, 1, 0, 1, 0, 0]);

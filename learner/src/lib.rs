@@ -27,6 +27,7 @@ pub mod objective;
 pub mod options;
 pub mod outbox;
 mod panics;
+pub mod pessimistic;
 pub mod prepare;
 pub mod probabilities;
 mod program;

@@ -65,7 +65,7 @@ impl Probabilities {
             let legal = states.forward.row(i);
             self.heads.log_forward(logits, legal, states.can_stop[i], &mut self.row);
             self.forward.push(&self.row);
-            self.heads.log_backward(logits, states.backward.row(i), &mut self.row);
+            self.heads.log_backward(states, i, logits, &mut self.row);
             self.backward.push(&self.row);
         }
         terms.offsets.clone_from(&batch.offsets);
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn the_gradient_of_the_logits_is_the_finite_difference_of_the_loss() {
         for (seed, backward, flow) in [(1, 0, false), (2, 3, false), (3, 3, true), (4, 0, true)] {
-            let heads = Heads { forward: 3, backward, flow };
+            let heads = Heads { forward: 3, backward, flow, ..Heads::default() };
             let mut stream = Stream::new(seed, Purpose::Walk, 1, 0);
             let mut batch = batch(&mut stream);
             if backward == 0 {
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn uniform_backward_probabilities_count_the_ways_back() {
         let batch = batch(&mut Stream::new(5, Purpose::Walk, 1, 0));
-        let heads = Heads { forward: 3, backward: 0, flow: false };
+        let heads = Heads { forward: 3, ..Heads::default() };
         let mut terms = Terms::default();
         let logits = vec![0.0; batch.states.len() * heads.width()];
         Probabilities::new(heads).terms(&batch, &logits, &mut terms);

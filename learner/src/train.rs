@@ -7,12 +7,13 @@ use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
 use tributary_common::registry::Task;
-use tributary_common::run_file::{LogZInitial, Optimizer, RunFile};
+use tributary_common::run_file::{Backward, LogZInitial, Optimizer, RunFile};
 
 use crate::adam::{Adam, ScalarAdam, Settings, clip};
 use crate::average::MovingAverage;
 use crate::batch::Batch;
 use crate::objective::{Gradients, Objective, Terms, objective};
+use crate::pessimistic::fit_backward;
 use crate::probabilities::Probabilities;
 use crate::replay::Samples;
 use crate::torch::{TorchNetwork, assign, device, to_host};
@@ -35,6 +36,8 @@ pub struct Trainer {
     adam: Adam,
     average: MovingAverage,
     optimizer: Optimizer,
+    /// Whether P_B learns by likelihood, not from the objective.
+    pessimistic: bool,
     log_z: f64,
     log_z_initial: LogZInitial,
     log_z_adam: ScalarAdam,
@@ -89,6 +92,7 @@ impl Trainer {
             adam,
             average,
             optimizer: learner.optimizer.clone(),
+            pessimistic: run_file.policy.backward == Backward::Pessimistic,
             log_z: match learner.log_z_initial {
                 LogZInitial::At(log_z) => log_z,
                 LogZInitial::Estimate => 0.0,
@@ -124,6 +128,9 @@ impl Trainer {
         let loss = self.objective.loss(terms, gradients);
         if !loss.is_finite() {
             return Err(TrainError::Loss { loss });
+        }
+        if self.pessimistic {
+            fit_backward(terms, gradients);
         }
         probabilities.logit_gradient(batch, gradients, logit_gradient);
         let mut gradient = self.network.backward(forward, logit_gradient)?;

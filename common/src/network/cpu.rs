@@ -119,7 +119,7 @@ mod tests {
     use crate::random::{Purpose, Stream};
 
     fn network() -> Network {
-        let heads = Heads { forward: 3, backward: 2, flow: false };
+        let heads = Heads { forward: 3, backward: 2, ..Heads::default() };
         Network { heads, body: Mlp::new(10, &[20, 7], heads.width()) }
     }
 

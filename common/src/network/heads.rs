@@ -4,15 +4,21 @@
 //! probabilities are a softmax over the *legal* entries alone, in float64, computed by the same
 //! code for rollouts, training and exact evaluation.
 
-/// The columns of an output row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::States;
+
+/// The columns of an output row, and where P_B comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heads {
     /// Logits of the forward actions; the exit's logit follows them.
     pub forward: usize,
-    /// Logits of the backward actions; 0 where P_B is uniform over the legal ones.
+    /// Logits of the backward actions; 0 where P_B is not learned.
     pub backward: usize,
     /// Whether the last column is log F.
     pub flow: bool,
+    /// Whether a P_B that is not learned makes all paths to a state alike, by their counts
+    /// (Mohammadpour, Bengio, Frejinger, Bacon: "Maximum entropy GFlowNets with soft Q-learning",
+    /// 2024); without, it is uniform over the legal backward actions.
+    pub path_counts: bool,
 }
 
 impl Heads {
@@ -47,10 +53,20 @@ impl Heads {
         log_softmax(out);
     }
 
-    /// log P_B over the legal backward actions, in their order.
-    pub fn log_backward(&self, row: &[f32], legal: &[u32], out: &mut Vec<f64>) {
+    /// log P_B over the legal backward actions of the state at `index`, in their order; `row` is its
+    /// output row.
+    ///
+    /// Where it follows path counts, P_B(s | s') is n(s) / n(s') on each edge, n being the number of
+    /// paths from the initial state. NaN if the states were not made for these heads, by
+    /// [`States::new`].
+    pub fn log_backward(&self, states: &States, index: usize, row: &[f32], out: &mut Vec<f64>) {
+        let legal = states.backward.row(index);
         out.clear();
-        if self.backward == 0 {
+        if self.path_counts {
+            out.extend(states.log_path_counts(index));
+            out.resize(legal.len(), f64::NAN);
+            log_softmax(out);
+        } else if self.backward == 0 {
             out.resize(legal.len(), -(legal.len() as f64).ln());
         } else {
             let first = self.backward_column();
@@ -70,11 +86,13 @@ pub fn log_softmax(logits: &mut [f64]) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::environment::Hypergrid;
 
     #[test]
     fn only_legal_entries_share_the_probability() {
-        let heads = Heads { forward: 3, backward: 2, flow: true };
+        let heads = Heads { forward: 3, backward: 2, flow: true, ..Heads::default() };
         assert_eq!((heads.width(), heads.flow_column()), (7, Some(6)));
         let row = [1.0, 2.0, f32::NAN, 0.5, 3.0, 3.0, 9.0];
         let mut out = Vec::new();
@@ -83,7 +101,38 @@ mod tests {
         assert!((out[0] - (1.0 - z)).abs() < 1e-12 && (out[2] - (0.5 - z)).abs() < 1e-12);
         heads.log_forward(&row, &[], true, &mut out);
         assert_eq!(out, [0.0]);
-        heads.log_backward(&row, &[0, 1], &mut out);
+        let mut states = States::new(heads);
+        states.push(&Hypergrid::new(2, 3).unwrap(), &[1, 2]);
+        heads.log_backward(&states, 0, &row, &mut out);
         assert!((out[0] + 2f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn path_counts_make_all_paths_alike() {
+        let heads = Heads { forward: 2, path_counts: true, ..Heads::default() };
+        let grid = Hypergrid::new(2, 3).unwrap();
+        let mut states = States::new(heads);
+        for _ in 0..2 {
+            states.clear();
+            [[2, 1], [1, 1], [2, 0], [0, 0]].iter().for_each(|cell| states.push(&grid, cell));
+            let log_backward = |index| {
+                let mut out = Vec::new();
+                heads.log_backward(&states, index, &[0.0; 3], &mut out);
+                out
+            };
+            // Three paths to (2, 1): two by (1, 1), one by (2, 0).
+            let expected = [vec![2.0 / 3.0, 1.0 / 3.0], vec![0.5, 0.5], vec![1.0], vec![]];
+            for (index, expected) in expected.iter().enumerate() {
+                let ours = log_backward(index);
+                assert_eq!(ours.len(), expected.len());
+                for (ours, expected) in ours.iter().zip(expected) {
+                    assert!((ours.exp() - expected).abs() < 1e-12, "{index}: {ours}");
+                }
+            }
+        }
+        let (mut forgotten, mut out) = (States::default(), Vec::new());
+        forgotten.push(&grid, &[2, 1]);
+        heads.log_backward(&forgotten, 0, &[0.0; 3], &mut out);
+        assert!(out.len() == 2 && out.iter().all(|log_p| log_p.is_nan()), "{out:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a policy network is asked: a batch of states with their legal actions, without padding.
 
+use super::Heads;
 use crate::environment::Environment;
 
 /// Rows of different lengths in one vector; row `i` is `values[offsets[i]..offsets[i + 1]]`.
@@ -42,7 +43,9 @@ impl Ragged {
 }
 
 /// A batch of states as the network sees them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// [`States::new`] makes one that log P_B can be asked of; for log P_F alone the default will do.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct States {
     /// The inputs that are 1.
     pub features: Ragged,
@@ -52,9 +55,26 @@ pub struct States {
     pub backward: Ragged,
     /// Whether the construction may stop.
     pub can_stop: Vec<bool>,
+    /// For each entry of `backward`, log of the number of paths to the state that it leads to; only
+    /// where P_B follows them.
+    path_counts: Option<Vec<f64>>,
 }
 
 impl States {
+    /// For networks with these heads.
+    pub fn new(heads: Heads) -> Self {
+        Self { path_counts: heads.path_counts.then(Vec::new), ..Self::default() }
+    }
+
+    /// For the legal backward actions of one state, in their order, log of the number of paths to
+    /// the state that each leads to; NaN where the environment does not count them, nothing where
+    /// the heads do not ask.
+    pub fn log_path_counts(&self, index: usize) -> &[f64] {
+        let bounds =
+            self.backward.offsets[index] as usize..self.backward.offsets[index + 1] as usize;
+        self.path_counts.as_ref().map_or(&[], |counts| &counts[bounds])
+    }
+
     /// Number of states.
     pub fn len(&self) -> usize {
         self.can_stop.len()
@@ -71,6 +91,15 @@ impl States {
         self.forward.push_with(|out| environment.legal_forward(state, out));
         self.backward.push_with(|out| environment.legal_backward(state, out));
         self.can_stop.push(environment.can_stop(state));
+        let last = self.backward.rows() - 1;
+        if let Some(counts) = &mut self.path_counts {
+            let mut previous = state.to_vec();
+            for &backward in self.backward.row(last) {
+                previous.copy_from_slice(state);
+                environment.undo(&mut previous, backward);
+                counts.push(environment.log_path_count(&previous).unwrap_or(f64::NAN));
+            }
+        }
     }
 
     /// Removes all states, keeping the memory.
@@ -79,5 +108,6 @@ impl States {
         self.forward.clear();
         self.backward.clear();
         self.can_stop.clear();
+        self.path_counts.iter_mut().for_each(Vec::clear);
     }
 }

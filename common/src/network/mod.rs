@@ -107,15 +107,18 @@ impl Network {
         flow: bool,
     ) -> Self {
         let backward = if learned_backward { environment.backward_actions() } else { 0 };
-        let heads = Heads { forward: environment.forward_actions(), backward, flow };
+        let forward = environment.forward_actions();
+        let heads = Heads { forward, backward, flow, ..Heads::default() };
         Self { heads, body: Mlp::new(environment.features(), hidden, heads.width()) }
     }
 
     /// The network that a run file describes; actor and learner both build it with this.
     pub fn of_run(run_file: &RunFile, environment: &dyn Environment) -> Self {
         let RunFile { policy, objective, .. } = run_file;
-        let learned_backward = policy.backward == Backward::Learned;
-        Self::mlp(environment, &policy.hidden, learned_backward, objective.needs_flow())
+        let (learned_backward, flow) = (policy.backward.is_learned(), objective.needs_flow());
+        let mut network = Self::mlp(environment, &policy.hidden, learned_backward, flow);
+        network.heads.path_counts = policy.backward == Backward::Maxent;
+        network
     }
 
     /// Runs the network on states: one output row of `heads.width()` each.
@@ -152,7 +155,7 @@ impl Network {
     pub fn architecture(&self) -> String {
         let layers: Vec<_> =
             self.layers().iter().map(|l| format!("{}x{}", l.inputs, l.outputs)).collect();
-        let Heads { forward, backward, flow } = self.heads;
+        let Heads { forward, backward, flow, .. } = self.heads;
         format!("mlp-relu[{}] forward={forward} backward={backward} flow={flow}", layers.join(" "))
     }
 

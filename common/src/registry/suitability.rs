@@ -1,9 +1,9 @@
-//! Whether an objective can be trained on an environment: what no section of the run file can tell
-//! alone.
+//! Whether an objective can be trained on an environment, with the wanted P_B: what no section of
+//! the run file can tell alone.
 
 use crate::environment::Environment;
 use crate::random::{Purpose, Stream};
-use crate::run_file::{ObjectiveKind, Origin, Problem, RunFile};
+use crate::run_file::{Backward, ObjectiveKind, Origin, Problem, RunFile};
 
 /// Why the objective cannot be trained on this environment, with this reward, in these batches.
 pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec<Problem> {
@@ -34,7 +34,25 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
             refuse(key, format!("{value}: {why}: not after {actions} actions"));
         }
     }
+    problems.extend(uncounted_paths(run_file, environment));
     problems
+}
+
+/// Why P_B cannot follow the counts of paths.
+fn uncounted_paths(run_file: &RunFile, environment: &dyn Environment) -> Option<Problem> {
+    let mut initial = vec![0; environment.state_width()];
+    environment.reset(&mut initial);
+    if run_file.policy.backward != Backward::Maxent
+        || environment.log_path_count(&initial).is_some()
+    {
+        return None;
+    }
+    let kind = environment.identity().kind;
+    let message = format!(
+        "`policy.backward` = \"maxent\": the environment {kind:?} does not count the paths to a \
+         state (`log_path_count`); use \"uniform\", \"learned\" or \"pessimistic\""
+    );
+    Some(Problem { path: "policy.backward".to_owned(), origin: Origin::Absent, message })
 }
 
 /// After how many actions seeded random walks first meet a state in which the construction may not

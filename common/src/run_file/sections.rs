@@ -44,10 +44,22 @@ fn is_name(name: &str) -> bool {
 choices! {
     /// How the backward policy P_B is obtained.
     pub enum Backward {
-        /// A head of the network.
+        /// A head of the network, trained by the objective.
         Learned = "learned",
         /// The same probability for every backward edge of a state.
         Uniform = "uniform",
+        /// The same probability for every path to a state, by the environment's path counts.
+        Maxent = "maxent",
+        /// A head of the network, fitted by likelihood to the trajectories seen.
+        Pessimistic = "pessimistic",
+    }
+}
+
+impl Backward {
+    /// Whether the network has backward logits.
+    #[must_use]
+    pub fn is_learned(self) -> bool {
+        matches!(self, Self::Learned | Self::Pessimistic)
     }
 }
 

@@ -20,3 +20,20 @@ pub fn registry() -> Registry {
             Ok(Arc::new(Worth::from_section(section, context.environment)?))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    #[test]
+    fn a_backward_policy_by_path_counts_needs_them() {
+        let read = |backward: &str| {
+            let change = ("policy.backward".to_owned(), backward.to_owned());
+            super::registry().read(include_str!("../backpack.toml"), &[change], Path::new(""))
+        };
+        assert!(read("pessimistic").is_ok());
+        let error = read("maxent").err().unwrap().to_string();
+        assert!(error.contains("\"backpack\" does not count the paths to a state"), "{error}");
+    }
+}

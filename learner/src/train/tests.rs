@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backward;
 mod optimizer;
 
 use tributary_common::exact::{Comparison, SnapshotPolicy, Target, terminating_distribution};
