@@ -58,7 +58,7 @@ impl Heads {
     ///
     /// Where it follows path counts, P_B(s | s') is n(s) / n(s') on each edge, n being the number of
     /// paths from the initial state. NaN if the states were not made for these heads, by
-    /// [`States::new`].
+    /// [`States::new`] or [`States::clear_for`].
     pub fn log_backward(&self, states: &States, index: usize, row: &[f32], out: &mut Vec<f64>) {
         let legal = states.backward.row(index);
         out.clear();

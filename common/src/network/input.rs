@@ -44,7 +44,8 @@ impl Ragged {
 
 /// A batch of states as the network sees them.
 ///
-/// [`States::new`] makes one that log P_B can be asked of; for log P_F alone the default will do.
+/// Made by [`States::new`] or [`States::clear_for`], log P_B can be asked of it; for log P_F alone the
+/// default will do.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct States {
     /// The inputs that are 1.
@@ -99,6 +100,14 @@ impl States {
                 environment.undo(&mut previous, backward);
                 counts.push(environment.log_path_count(&previous).unwrap_or(f64::NAN));
             }
+        }
+    }
+
+    /// Removes all states, and makes ready for networks with these heads.
+    pub fn clear_for(&mut self, heads: Heads) {
+        self.clear();
+        if heads.path_counts != self.path_counts.is_some() {
+            self.path_counts = heads.path_counts.then(Vec::new);
         }
     }
 

@@ -69,7 +69,7 @@ impl BackwardRollouts {
         let mut walks: Vec<Walk> = ends.iter().map(start).collect();
         let mut active: Vec<usize> = (0..walks.len()).collect();
         while !active.is_empty() {
-            self.asked.clear();
+            self.asked.clear_for(snapshot.heads());
             for &i in &active {
                 self.asked.push(&*self.environment, &walks[i].path.start);
             }
@@ -93,7 +93,7 @@ impl BackwardRollouts {
                     failure = Some(BrokenEnvironment::TooLong(self.environment.max_steps()));
                     return false;
                 }
-                heads.log_backward(logits, ways_back, choices);
+                heads.log_backward(asked, row, logits, choices);
                 let choice = draw(choices, uniform, &mut streams[i]);
                 walk.path.log_pb += choices[choice];
                 walk.undo(&*self.environment, ways_back[choice]);

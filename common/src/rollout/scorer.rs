@@ -68,6 +68,8 @@ impl Scorer {
         snapshot: &Snapshot,
         trajectories: impl IntoIterator<Item = &'a [u32]>,
     ) -> Result<Vec<Score>, IllegalTrajectory> {
+        self.asked.clear_for(snapshot.heads());
+        self.places.clear();
         let mut scores = Vec::new();
         for (trajectory, actions) in trajectories.into_iter().enumerate() {
             let (asked, places) = (&mut self.asked, &mut self.places);
@@ -105,7 +107,7 @@ impl Scorer {
             // The way back from here belongs to the transition before.
             if let Some(undone_by) = place.undone_by {
                 let ways_back = self.asked.backward.row(i);
-                heads.log_backward(logits, ways_back, &mut choices);
+                heads.log_backward(&self.asked, i, logits, &mut choices);
                 score.log_pb.push(choices[position(ways_back, undone_by)]);
             }
             if place.action.is_none() {

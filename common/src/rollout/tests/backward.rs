@@ -62,6 +62,26 @@ fn a_scored_rollout_has_the_probability_that_it_was_drawn_with() {
     }
 }
 
+#[test]
+fn by_path_counts_all_paths_to_an_object_are_alike() {
+    for environment in environments() {
+        let mut network = Network::mlp(&*environment, &[8], false, false);
+        network.heads.path_counts = true;
+        let snapshot = snapshot(network, Some(5));
+        let mut scorer = Scorer::new(environment.clone());
+        let mut backward = BackwardRollouts::new(environment.clone());
+        for (end, paths) in all_paths(&*environment) {
+            let log_share = -(paths.len() as f64).ln();
+            let scores = scorer.score(&snapshot, paths.iter().map(Vec::as_slice)).unwrap();
+            let drawn = backward.draw(&snapshot, 0.0, usize::MAX, &[end], &mut streams(1)).unwrap();
+            let scored = scores.iter().map(|score| score.log_pb_from(0));
+            for log_pb in scored.chain([drawn[0].log_pb]) {
+                assert!((log_pb - log_share).abs() < 1e-9, "{log_pb} is not {log_share}");
+            }
+        }
+    }
+}
+
 /// Draws and compares with the exact distribution over the paths to each object.
 fn compare(environment: &Arc<dyn Environment>, uniform: f64) {
     let snapshot = policy(&**environment, Some(5), true);

@@ -25,7 +25,10 @@ fn words() -> Arc<dyn Environment> {
 
 /// Initial values of the seed, larger than at the start of training; uniform logits without one.
 fn policy(environment: &dyn Environment, seed: Option<u64>, learned_backward: bool) -> Snapshot {
-    let network = Network::mlp(environment, &[8], learned_backward, false);
+    snapshot(Network::mlp(environment, &[8], learned_backward, false), seed)
+}
+
+fn snapshot(network: Network, seed: Option<u64>) -> Snapshot {
     let values = match seed {
         Some(seed) => network.initial_values(seed).iter().map(|value| 3.0 * value).collect(),
         None => vec![0.0; network.parameter_count()],
