@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
     let Described { run_file, task } = &described;
     let mut table = Table::default();
     if !options.all {
-        effective::effective(&mut table, run_file);
+        effective::effective(&mut table, run_file, registry);
     }
     sizes(&mut table, run_file, task);
     rewards(&mut table, task, &examples);

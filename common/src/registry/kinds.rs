@@ -21,35 +21,43 @@ impl Registry {
     /// "reward", and none of other sections. Each factory is asked what it would parse, so that a
     /// kind describes itself, whoever registered it.
     pub fn kinds(&self, section: &str) -> Vec<Kind> {
+        let kind = |section: Section, description| Kind { name: section.kind, description };
         match section {
-            "environment" => self.kinds_of_environment(),
-            "reward" => self.kinds_of_reward(),
+            "environment" => {
+                let sections = self.environments.keys().map(|kind| empty("environment", kind));
+                sections.map(|s| kind(s.clone(), self.describe_environment(&s))).collect()
+            }
+            "reward" => {
+                let sections = self.rewards.keys().map(|kind| empty("reward", kind));
+                sections.map(|s| kind(s.clone(), self.describe_reward(&s))).collect()
+            }
             _ => Vec::new(),
         }
     }
 
-    fn kinds_of_environment(&self) -> Vec<Kind> {
-        let kind = |(name, make): (&String, &super::EnvironmentFactory)| {
-            // What is asked for comes through the section, not as a result.
-            let ask = |section: &Section| drop(make(section));
-            let description = Section::keys_of("environment", name, ask).unwrap_or_default();
-            Kind { name: name.clone(), description }
-        };
-        self.environments.iter().map(kind).collect()
+    /// The keys of an environment's kind, with their values in its section.
+    pub fn describe_environment(&self, section: &Section) -> Description {
+        let make = self.environments.get(&section.kind);
+        // What is asked for comes through the section, not as a result.
+        let description = make.and_then(|make| section.described_by(|asked| drop(make(asked))));
+        description.unwrap_or_default()
     }
 
-    fn kinds_of_reward(&self) -> Vec<Kind> {
+    /// The keys of a reward's kind, with their values in its section.
+    pub fn describe_reward(&self, section: &Section) -> Description {
         // Rewards parse their section before they look at the environment; any will do.
-        let Ok(grid) = Hypergrid::new(1, 2) else { return Vec::new() };
+        let Ok(grid) = Hypergrid::new(1, 2) else { return Description::default() };
         let environment: Arc<dyn Environment> = Arc::new(grid);
         let context = RewardContext { environment: &environment, files: Path::new("") };
-        let kind = |(name, make): (&String, &super::RewardFactory)| {
-            let ask = |section: &Section| drop(make(section, &context));
-            let description = Section::keys_of("reward", name, ask).unwrap_or_default();
-            Kind { name: name.clone(), description }
-        };
-        self.rewards.iter().map(kind).collect()
+        let make = self.rewards.get(&section.kind);
+        let description =
+            make.and_then(|make| section.described_by(|asked| drop(make(asked, &context))));
+        description.unwrap_or_default()
     }
+}
+
+fn empty(name: &'static str, kind: &str) -> Section {
+    Section::new(name, kind, Default::default())
 }
 
 #[cfg(test)]
@@ -79,6 +87,29 @@ mod tests {
         assert_eq!(keys(&rewards, "cosine"), ["r0", "r1"]);
         assert_eq!(keys(&rewards, "sparse"), [""; 0]);
         assert!(registry.kinds("learner").is_empty());
+    }
+
+    #[test]
+    fn a_kind_is_described_with_the_values_of_a_section() {
+        let keys = "kind = 'bit_sequence'\nmodes = 7\ndistance_scale = 'raw'\nexponent = 2";
+        let section = Section::from_toml("reward", keys).unwrap();
+        let description = Registry::builtin().describe_reward(&section);
+        let pair = |key: &crate::run_file::KeyDescription| {
+            let text =
+                |value: &Option<crate::run_file::Toml>| value.as_ref().map(|v| v.to_string());
+            (key.name.clone(), text(&key.value).unwrap(), text(&key.default))
+        };
+        let found: Vec<_> = description.keys.iter().map(pair).collect();
+        let expected = [
+            ("modes", "7", Some("60")),
+            ("seed", "0", Some("0")),
+            ("distance_scale", "\"raw\"", None),
+            ("exponent", "2.0", None),
+        ];
+        let expected = expected.map(|(name, value, default)| {
+            (name.to_owned(), value.to_owned(), default.map(str::to_owned))
+        });
+        assert_eq!(found, expected);
     }
 
     #[derive(Clone, Default)]

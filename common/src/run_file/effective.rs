@@ -11,8 +11,7 @@ pub struct Effective {
     pub name: String,
     /// Its value.
     pub value: Toml,
-    /// What the value would be if the key was left out; `None` where it has no default, or where
-    /// only its kind knows it.
+    /// What the value would be if the key was left out; `None` where it has no default.
     pub default: Option<Toml>,
     /// Whether the value is one of a few words.
     pub is_choice: bool,
@@ -27,15 +26,21 @@ impl Effective {
 }
 
 impl RunFile {
-    /// Each section with the keys that apply and have a value, in the order of the file.
+    /// Each section with the keys that apply and have a value, in the order of the file; the kinds of
+    /// the environment and of the reward as the registry describes them
+    /// ([`Registry::describe_environment`](crate::registry::Registry::describe_environment)).
     #[must_use]
-    pub fn effective(&self) -> Vec<(&'static str, Vec<Effective>)> {
+    pub fn effective(
+        &self,
+        environment: Description,
+        reward: Description,
+    ) -> Vec<(&'static str, Vec<Effective>)> {
         let shared = SharedRewardKeys { durable: self.reward.durable, delay: self.reward.delay };
-        let reward = [of_kind(&self.reward.section), in_effect(described(&shared))].concat();
+        let (own, shared) = (in_effect(reward), in_effect(described(&shared)));
         let keys = [
             in_effect(described(&self.run)),
-            of_kind(&self.environment),
-            reward,
+            [kind(&self.environment), in_effect(environment)].concat(),
+            [kind(&self.reward.section), own, shared].concat(),
             in_effect(described(&self.policy)),
             in_effect(described(&self.objective)),
             in_effect(described(&self.exploration)),
@@ -57,23 +62,26 @@ fn in_effect(description: Description) -> Vec<Effective> {
     effective.collect()
 }
 
-/// What a kind was given: its defaults are known to the kind alone.
-fn of_kind(section: &Section) -> Vec<Effective> {
-    let given = section.entries(Vec::new()).into_iter();
-    given.map(|(name, value)| Effective { name, value, default: None, is_choice: false }).collect()
+fn kind(section: &Section) -> Vec<Effective> {
+    let (name, value) = ("kind".to_owned(), Toml::String(section.kind.clone()));
+    vec![Effective { name, value, default: None, is_choice: true }]
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::registry::Registry;
 
     #[test]
     fn keys_that_apply_stand_beside_what_they_would_be() {
-        let text = "[environment]\nkind = 'grid'\nside = 3\n[reward]\nkind = 'original'\n\
-                    delay = '1s'\n[replay]\nselector = 'prioritized'\nsamples_per_insert = 8\n\
+        let text = "[environment]\nkind = 'hypergrid'\ndimensions = 2\nside = 3\n[reward]\n\
+                    kind = 'original'\nr0 = 0.01\ndelay = '1s'\n[replay]\nselector = 'prioritized'\nsamples_per_insert = 8\n\
                     [learner]\nupdates = 10\nlearning_rate = 1e-2\nbatch = 64\n";
-        let effective = RunFile::parse(text, &[]).unwrap().effective();
+        let (registry, run_file) = (Registry::builtin(), RunFile::parse(text, &[]).unwrap());
+        let environment = registry.describe_environment(&run_file.environment);
+        let reward = registry.describe_reward(&run_file.reward.section);
+        let effective = run_file.effective(environment, reward);
         let of = |section: &str, name: &str| {
             let (_, keys) = effective.iter().find(|(name, _)| *name == section).unwrap();
             let key = keys.iter().find(|key| key.name == name);
@@ -84,6 +92,8 @@ mod tests {
         };
         assert_eq!(of("environment", "side"), pair("3", None));
         assert_eq!(of("reward", "kind"), pair("\"original\"", None));
+        assert_eq!(of("reward", "r0"), pair("0.01", Some("0.1")));
+        assert_eq!(of("reward", "r2"), pair("2.0", Some("2.0")));
         assert_eq!(of("reward", "delay"), pair("\"1s\"", None));
         assert_eq!(of("replay", "selector"), pair("\"prioritized\"", Some("\"fifo\"")));
         assert_eq!(of("replay", "online_fraction"), pair("0.125", Some("0.125")));

@@ -36,17 +36,12 @@ impl Section {
         Self { kind: kind.to_owned(), table, name, shared: Vec::new(), origins, inquiry: None }
     }
 
-    /// Which keys a kind has: `make` is whoever makes something of such a section. The section that
-    /// it gets has no keys; what [`parse`](Self::parse) is asked for is described, and parsing fails
-    /// without a problem. `None` if `make` parses nothing.
-    pub fn keys_of(
-        name: &'static str,
-        kind: &str,
-        make: impl FnOnce(&Self),
-    ) -> Option<Description> {
+    /// Which keys its kind has, with their values in this section: `make` is whoever makes something
+    /// of a section. What the section that it gets is [parsed](Self::parse) as is described, and
+    /// parsing fails without a problem. `None` if `make` parses nothing.
+    pub fn described_by(&self, make: impl FnOnce(&Self)) -> Option<Description> {
         let answer = Arc::new(OnceLock::new());
-        let section = Self::new(name, kind, toml::Table::new());
-        make(&Self { inquiry: Some(Arc::clone(&answer)), ..section });
+        make(&Self { inquiry: Some(Arc::clone(&answer)), ..self.clone() });
         answer.get().cloned()
     }
 
@@ -92,12 +87,12 @@ impl Section {
     /// # Errors
     /// Every key that is unknown, missing, of a wrong type or out of range.
     pub fn parse<C: Config>(&self) -> Result<C, Vec<Problem>> {
-        if let Some(answer) = &self.inquiry {
-            answer.get_or_init(|| described(&C::default()));
-            return Err(Vec::new());
-        }
         let mut config = C::default();
         let findings = read(&mut config, self.name, &self.table, &self.origins);
+        if let Some(answer) = &self.inquiry {
+            answer.get_or_init(|| described(&config));
+            return Err(Vec::new());
+        }
         let mut known = findings.known;
         known.push("kind");
         known.extend(&self.shared);

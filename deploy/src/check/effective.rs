@@ -1,5 +1,6 @@
 //! What a run file comes to: the values in effect, and which of them are not the defaults.
 
+use tributary_common::registry::Registry;
 use tributary_common::run_file::{Effective, RunFile};
 
 use crate::display::Table;
@@ -10,8 +11,10 @@ const IN_FULL: [&str; 6] =
 
 /// A section of the table for each of the run file; of those that say how the work is done only the
 /// choices, and what differs from its default.
-pub(super) fn effective(table: &mut Table, run_file: &RunFile) {
-    for (name, keys) in run_file.effective() {
+pub(super) fn effective(table: &mut Table, run_file: &RunFile, registry: &Registry) {
+    let environment = registry.describe_environment(&run_file.environment);
+    let reward = registry.describe_reward(&run_file.reward.section);
+    for (name, keys) in run_file.effective(environment, reward) {
         table.section(&format!("[{name}]"));
         let is_shown = |key: &Effective| IN_FULL.contains(&name) || key.is_choice || key.differs();
         let shown = keys.iter().filter(|key| is_shown(key));
@@ -37,10 +40,10 @@ mod tests {
 
     #[test]
     fn choices_and_differences_are_shown() {
-        let text = "[environment]\nkind = 'hypergrid'\nside = 3\n[reward]\nkind = 'original'\n\
+        let text = "[environment]\nkind = 'hypergrid'\nside = 3\n[reward]\nkind = 'original'\nr0 = 0.5\n\
                     [learner]\nupdates = 10\nbatch = 16\n";
         let mut table = Table::default();
-        effective(&mut table, &RunFile::parse(text, &[]).unwrap());
+        effective(&mut table, &RunFile::parse(text, &[]).unwrap(), &Registry::builtin());
         let text = table.text();
         let rows: Vec<Vec<&str>> =
             text.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -48,6 +51,8 @@ mod tests {
             &["[environment]"][..],
             &["kind", "\"hypergrid\""],
             &["side", "3"],
+            &["r0", "0.5", "(default", "0.1)"],
+            &["r2", "2.0"],
             &["backward", "\"learned\""],
             &["residual", "\"squared\""],
             &["epsilon", "0.0"],
