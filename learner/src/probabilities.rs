@@ -173,7 +173,7 @@ fn undoable(batch: &Batch) -> impl Iterator<Item = (usize, usize)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use tributary_common::environment::Hypergrid;
+    use tributary_common::environment::{Environment, Hypergrid};
     use tributary_common::random::{Purpose, Stream};
 
     use super::*;
@@ -233,6 +233,27 @@ mod tests {
                     "seed {seed}, logit {i}: {difference} is not {}",
                     gradient[i]
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn by_path_counts_a_path_has_the_same_share_as_all_others_to_its_end() {
+        let environment = Hypergrid::new(3, 3).unwrap();
+        let mut stream = Stream::new(6, Purpose::Walk, 1, 0);
+        let samples = fakes::random_trajectories(&environment, 20, &mut stream);
+        let heads = Heads { forward: 3, path_counts: true, ..Heads::default() };
+        let (mut batch, mut terms) = (Batch::new(heads), Terms::default());
+        for _ in 0..2 {
+            batch.build(&environment, &samples).unwrap();
+            let logits = vec![0.0; batch.states.len() * heads.width()];
+            Probabilities::new(heads).terms(&batch, &logits, &mut terms);
+            for ((transitions, _), actions) in terms.trajectories().zip(samples.iter_actions()) {
+                let mut end = [0; 3];
+                actions.iter().for_each(|&action| end[action as usize] += 1);
+                let paths = environment.log_path_count(&end).unwrap();
+                let log_pb: f64 = terms.log_pb[transitions].iter().sum();
+                assert!((log_pb + paths).abs() < 1e-9, "{end:?}: {log_pb} is not -{paths}");
             }
         }
     }
