@@ -24,6 +24,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const RAW: &str = "raw.safetensors";
 /// Their moving average.
 pub const EMA: &str = "ema.safetensors";
+/// The target network's weights, where there is one.
+pub const TARGET: &str = "target.safetensors";
 
 /// What a checkpoint consists of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

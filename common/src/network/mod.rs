@@ -115,7 +115,8 @@ impl Network {
     /// The network that a run file describes; actor and learner both build it with this.
     pub fn of_run(run_file: &RunFile, environment: &dyn Environment) -> Self {
         let RunFile { policy, objective, .. } = run_file;
-        let (learned_backward, flow) = (policy.backward.is_learned(), objective.needs_flow());
+        let learned_backward = policy.backward.is_learned() && objective.needs_backward();
+        let flow = objective.needs_flow();
         let mut network = Self::mlp(environment, &policy.hidden, learned_backward, flow);
         network.heads.path_counts = policy.backward == Backward::Maxent;
         network

@@ -30,7 +30,7 @@ pub use document::parse_override;
 pub use effective::Effective;
 pub use keys::{Config, Key, Keys, written};
 pub use learner::{Device, Learner, Priority, Replay, Selector};
-pub use objective::{Objective, ObjectiveKind, Residual, Weighting};
+pub use objective::{FlowTarget, Objective, ObjectiveKind, Residual, Weighting};
 pub use optimizer::{Decay, LogZInitial, Optimizer, OptimizerKind};
 pub use portfolio::Portfolio;
 pub use problem::{Origin, Problem, RunFileError, suggestion};

@@ -16,6 +16,20 @@ choices! {
         ModifiedDetailedBalance = "modified_detailed_balance",
         /// Of whole trajectories, with the batch's mean in the place of log Z.
         LogPartitionVariance = "log_partition_variance",
+        /// Of single states: what flows in, over all edges, and what flows out.
+        FlowMatching = "flow_matching",
+    }
+}
+
+choices! {
+    /// Where log F of the later end of a residual comes from, in the objectives that bootstrap.
+    pub enum FlowTarget {
+        /// The weights in training, which both ends move.
+        None = "none",
+        /// The weights in training, which only the earlier end moves.
+        StopGradient = "stop_gradient",
+        /// Weights of its own that follow those in training.
+        Network = "network",
     }
 }
 
@@ -67,6 +81,16 @@ pub struct Objective {
     pub residual: Residual,
     /// Where `huber` turns from a parabola to a line, in nats.
     pub huber_threshold: f64,
+    /// Of flow matching: how much the exits' edges count, which should carry R, beside the states.
+    pub alpha: f64,
+    /// Where log F of the later end of a residual comes from.
+    pub target: FlowTarget,
+    /// Updates between two moves of the target network.
+    pub target_every: u64,
+    /// What a move keeps of the target network; 0 copies the weights.
+    pub target_decay: f64,
+    /// What a lower log R becomes in training.
+    pub log_reward_min: f64,
 }
 
 impl Default for Objective {
@@ -78,6 +102,11 @@ impl Default for Objective {
             forward_looking: false,
             residual: Residual::Squared,
             huber_threshold: 1.0,
+            alpha: 1.0,
+            target: FlowTarget::None,
+            target_every: 1,
+            target_decay: 0.99,
+            log_reward_min: -100.0,
         }
     }
 }
@@ -90,8 +119,29 @@ impl Objective {
             ObjectiveKind::DetailedBalance => true,
             ObjectiveKind::TrajectoryBalance
             | ObjectiveKind::ModifiedDetailedBalance
-            | ObjectiveKind::LogPartitionVariance => false,
+            | ObjectiveKind::LogPartitionVariance
+            | ObjectiveKind::FlowMatching => false,
         }
+    }
+
+    /// Whether the forward logits are log F of the edges, so that those into each state are needed
+    /// too.
+    pub fn needs_edge_flows(&self) -> bool {
+        self.kind == ObjectiveKind::FlowMatching
+    }
+
+    /// Whether P_B is in its loss, so that it can be learned.
+    pub fn needs_backward(&self) -> bool {
+        self.kind != ObjectiveKind::FlowMatching
+    }
+
+    /// Whether the later end of its residuals is learned, so that it can be a target.
+    pub fn bootstraps(&self) -> bool {
+        self.needs_flow()
+            || matches!(
+                self.kind,
+                ObjectiveKind::ModifiedDetailedBalance | ObjectiveKind::FlowMatching
+            )
     }
 
     /// Whether it needs log R of every state on the way, not only of the finished objects.
@@ -123,5 +173,37 @@ impl Config for Objective {
         keys.key("huber_threshold", &mut self.huber_threshold, threshold)
             .only(self.residual == Residual::Huber, "with residual = \"huber\"")
             .above(0.0);
+        let edges = self.needs_edge_flows();
+        let alpha = "weight of the exits' edges, which should carry R, beside that of the states";
+        keys.key("alpha", &mut self.alpha, alpha)
+            .only(edges, "with kind = \"flow_matching\"")
+            .above(0.0);
+        self.declare_target(keys);
+        let least = "what a lower log R becomes in training, that of R = 0 among them";
+        keys.key("log_reward_min", &mut self.log_reward_min, least);
+    }
+}
+
+impl Objective {
+    fn declare_target(&mut self, keys: &mut Keys<'_>) {
+        let bootstraps = self.bootstraps();
+        let target = "where log F of the later end of a residual comes from";
+        keys.key("target", &mut self.target, target).only(
+            bootstraps,
+            "with kind = \"sub_trajectory_balance\" (not its weighting = \"TB\"), \
+             \"detailed_balance\", \"modified_detailed_balance\" or \"flow_matching\": the others \
+             do not bootstrap",
+        );
+        let network = self.target == FlowTarget::Network;
+        let with_network = "with target = \"network\"";
+        let every = "updates between two moves of the target network";
+        keys.key("target_every", &mut self.target_every, every)
+            .only(network, with_network)
+            .at_least(1);
+        let decay = "what a move keeps of the target network; 0 copies the weights";
+        keys.key("target_decay", &mut self.target_decay, decay)
+            .only(network, with_network)
+            .at_least(0.0)
+            .below(1.0);
     }
 }

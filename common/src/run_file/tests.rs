@@ -205,6 +205,10 @@ fn the_keys_of_an_objective_are_refused_where_they_do_not_apply() {
     only("lambda", "0.5", "weighting = \"geometric_within\" or \"geometric\"");
     only("forward_looking", "true", "kind = \"sub_trajectory_balance\"");
     only("huber_threshold", "2", "residual = \"huber\"");
+    only("alpha", "2", "kind = \"flow_matching\"");
+    only("target", "network", "kind = \"sub_trajectory_balance\" (not its weighting");
+    only("target_every", "2", "target = \"network\"");
+    only("target_decay", "0.5", "target = \"network\"");
     let parts = ("objective.kind", "sub_trajectory_balance");
     let problems = messages(&[parts, ("objective.lambda", "0"), ("objective.residual", "l1")]);
     assert_eq!(problems.len(), 2, "{problems:?}");
@@ -216,9 +220,35 @@ fn the_keys_of_an_objective_are_refused_where_they_do_not_apply() {
 }
 
 #[test]
+fn a_target_is_refused_where_nothing_is_bootstrapped() {
+    let target = ("objective.target", "stop_gradient");
+    let kind = |name| ("objective.kind", name);
+    for keys in [
+        &[kind("sub_trajectory_balance")][..],
+        &[kind("detailed_balance")][..],
+        &[kind("modified_detailed_balance")][..],
+        &[kind("flow_matching"), ("objective.alpha", "0.5")][..],
+    ] {
+        let run_file = parse(SMALLEST, &[keys, &[target]].concat()).unwrap();
+        assert_eq!(run_file.objective.target, FlowTarget::StopGradient);
+        assert_eq!(parse(&run_file.to_toml(), &[]).unwrap(), run_file);
+    }
+    for keys in [
+        &[kind("trajectory_balance")][..],
+        &[kind("log_partition_variance")][..],
+        &[kind("sub_trajectory_balance"), ("objective.weighting", "TB")][..],
+    ] {
+        let problems = messages(&[keys, &[target]].concat());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].ends_with("the others do not bootstrap"), "{problems:?}");
+    }
+}
+
+#[test]
 fn an_objective_is_written_with_the_keys_that_apply() {
     let plain = parse(SMALLEST, &[]).unwrap();
-    let text = "[objective]\nkind = \"trajectory_balance\"\nresidual = \"squared\"\n\n";
+    let text = "[objective]\nkind = \"trajectory_balance\"\nresidual = \"squared\"\n\
+                log_reward_min = -100.0\n\n";
     assert!(plain.to_toml().contains(text), "{}", plain.to_toml());
     let overrides = [
         ("objective.kind", "sub_trajectory_balance"),
@@ -230,7 +260,7 @@ fn an_objective_is_written_with_the_keys_that_apply() {
     assert_eq!(run_file.objective.weighting, Weighting::GeometricWithin);
     assert!(run_file.objective.needs_flow() && !run_file.objective.needs_state_rewards());
     assert_eq!(parse(&run_file.to_toml(), &[]).unwrap(), run_file);
-    assert_eq!(plain.difference(&run_file).len(), 6, "{:?}", plain.difference(&run_file));
+    assert_eq!(plain.difference(&run_file).len(), 7, "{:?}", plain.difference(&run_file));
 }
 
 #[test]

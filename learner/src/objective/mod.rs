@@ -4,6 +4,7 @@
 //! gradient on through the network. A new objective is one file and one line in [`objective`].
 
 mod detailed_balance;
+mod flow_matching;
 mod log_partition_variance;
 mod modified_detailed_balance;
 mod residual;
@@ -16,12 +17,13 @@ use std::ops::Range;
 use tributary_common::run_file::{self, ObjectiveKind};
 
 pub use detailed_balance::DetailedBalance;
+pub use flow_matching::{EdgeFlows, FlowMatching};
 pub use log_partition_variance::LogPartitionVariance;
 pub use modified_detailed_balance::ModifiedDetailedBalance;
 pub use residual::ResidualLoss;
 pub use sub_trajectory_balance::SubTrajectoryBalance;
 pub use trajectory_balance::TrajectoryBalance;
-pub use transitions::Flow;
+pub use transitions::{Flow, Slopes};
 
 /// What an objective sees of a batch of trajectories. Trajectory `i` has the transitions
 /// `offsets[i]..offsets[i + 1]`: its actions, then its exit.
@@ -46,6 +48,14 @@ pub struct Terms {
     pub log_reward: Vec<f64>,
     /// log Z.
     pub log_z: f64,
+    /// `log_flow` where it is the later end of a residual, and without a gradient; empty where the
+    /// later end is `log_flow` itself.
+    pub target_log_flow: Vec<f64>,
+    /// The same of `log_stop`.
+    pub target_log_stop: Vec<f64>,
+    /// log F of edges; empty unless the objective
+    /// [needs them](run_file::Objective::needs_edge_flows).
+    pub edges: EdgeFlows,
 }
 
 impl Terms {
@@ -57,7 +67,7 @@ impl Terms {
 }
 
 /// The gradient of the loss with respect to [`Terms`], in the same shape; none with respect to the
-/// rewards.
+/// rewards and the targets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gradients {
     /// With respect to `log_pf`.
@@ -70,6 +80,8 @@ pub struct Gradients {
     pub log_stop: Vec<f64>,
     /// With respect to `log_z`.
     pub log_z: f64,
+    /// With respect to `edges.log_flow`; empty if that is.
+    pub edges: Vec<f64>,
 }
 
 impl Gradients {
@@ -80,6 +92,7 @@ impl Gradients {
             (&mut self.log_pb, &terms.log_pb),
             (&mut self.log_flow, &terms.log_flow),
             (&mut self.log_stop, &terms.log_stop),
+            (&mut self.edges, &terms.edges.log_flow),
         ] {
             gradient.clear();
             gradient.resize(term.len(), 0.0);
@@ -104,6 +117,7 @@ pub fn objective(wanted: &run_file::Objective) -> Box<dyn Objective> {
         ObjectiveKind::DetailedBalance => Box::new(DetailedBalance { residual, flow }),
         ObjectiveKind::ModifiedDetailedBalance => Box::new(ModifiedDetailedBalance { residual }),
         ObjectiveKind::LogPartitionVariance => Box::new(LogPartitionVariance { residual }),
+        ObjectiveKind::FlowMatching => Box::new(FlowMatching { residual, alpha: wanted.alpha }),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Sub-trajectory balance (Madan, Rector-Brooks, Korablyov, Bengio, Jain, Nica, Bosc, Bengio,
 //! Malkin: "Learning GFlowNets from partial episodes for improved convergence and stability", 2023).
 
+use std::ops::Range;
+
 use tributary_common::run_file::{self, Weighting};
 
-use super::{Flow, Gradients, Objective, ResidualLoss, Terms};
+use super::{Flow, Gradients, Objective, ResidualLoss, Slopes, Terms};
 
 /// The weighted mean, over all parts s_i → … → s_j of the trajectories of a batch, of
 /// `(log F(s_i) + Σ log P_F(s_t+1 | s_t) - Σ log P_B(s_t | s_t+1) - log F(s_j))²`,
-/// where log F is log Z in the initial state and log R after the exit. The paper's weights are
-/// [`Weighting::GeometricWithin`].
+/// where log F is log Z in the initial state and log R after the exit; log F(s_j) is the target's where
+/// there is one. The paper's weights are [`Weighting::GeometricWithin`].
 #[derive(Clone, Copy, Debug)]
 pub struct SubTrajectoryBalance {
     /// The weights of the parts.
@@ -45,8 +47,8 @@ impl SubTrajectoryBalance {
         }
     }
 
-    /// Loss of the transitions' residuals, trajectory after trajectory; writes its gradient.
-    fn of_decay(&self, lambda: f64, terms: &Terms, residuals: &[f64], slopes: &mut [f64]) -> f64 {
+    /// Loss of the parts of all trajectories; writes its gradient.
+    fn of_decay(&self, lambda: f64, terms: &Terms, parts: Parts<'_>, slopes: &mut Slopes) -> f64 {
         let over_batch = matches!(self.weighting, Weighting::Equal | Weighting::DetailedBalance);
         let sum_of = |n: usize| sum_over_parts(&decaying(lambda, n));
         let batch: f64 = if over_batch {
@@ -60,20 +62,19 @@ impl SubTrajectoryBalance {
         for (transitions, _) in terms.trajectories() {
             let n = transitions.len();
             let share = if over_batch { 1.0 / batch } else { 1.0 / (batch * sum_of(n)) };
-            let (residuals, slopes) = (&residuals[transitions.clone()], &mut slopes[transitions]);
             loss += if in_linear_time {
-                squared_parts(residuals, lambda, share, slopes)
+                parts.squared(transitions, lambda, share, slopes)
             } else {
                 let weights: Vec<f64> =
                     decaying(lambda, n).iter().map(|weight| share * weight).collect();
-                parts(residuals, &weights, self.residual, slopes)
+                parts.one_by_one(transitions, &weights, self.residual, slopes)
             };
         }
         loss
     }
 
     /// The same for `geometric`: λ^l for the mean over all parts of length l.
-    fn of_lengths(&self, terms: &Terms, residuals: &[f64], slopes: &mut [f64]) -> f64 {
+    fn of_lengths(&self, terms: &Terms, parts: Parts<'_>, slopes: &mut Slopes) -> f64 {
         let lengths = || terms.trajectories().map(|(transitions, _)| transitions.len());
         let longest = lengths().max().unwrap_or(0);
         let mut weights = decaying(self.lambda, longest);
@@ -89,10 +90,8 @@ impl SubTrajectoryBalance {
             }
         }
         weights.iter_mut().zip(&count).for_each(|(weight, count)| *weight /= sum * count);
-        let of_trajectory = |(transitions, _): (std::ops::Range<usize>, f64)| {
-            let (residuals, slopes) = (&residuals[transitions.clone()], &mut slopes[transitions]);
-            parts(residuals, &weights, self.residual, slopes)
-        };
+        let of_trajectory =
+            |(transitions, _)| parts.one_by_one(transitions, &weights, self.residual, slopes);
         terms.trajectories().map(of_trajectory).sum()
     }
 }
@@ -100,11 +99,12 @@ impl SubTrajectoryBalance {
 impl Objective for SubTrajectoryBalance {
     fn loss(&self, terms: &Terms, gradients: &mut Gradients) -> f64 {
         gradients.reset(terms);
-        let residuals = self.flow.residuals(terms);
-        let mut slopes = vec![0.0; residuals.len()];
+        let (residuals, gaps) = (self.flow.residuals(terms), self.flow.gaps(terms));
+        let mut slopes = Slopes::new(residuals.len());
+        let parts = Parts { residuals: &residuals, gaps: &gaps };
         let loss = match self.decay() {
-            Some(lambda) => self.of_decay(lambda, terms, &residuals, &mut slopes),
-            None => self.of_lengths(terms, &residuals, &mut slopes),
+            Some(lambda) => self.of_decay(lambda, terms, parts, &mut slopes),
+            None => self.of_lengths(terms, parts, &mut slopes),
         };
         self.flow.take_back(&slopes, terms, gradients);
         loss
@@ -124,75 +124,105 @@ fn sum_over_parts(weights: &[f64]) -> f64 {
     weights.iter().enumerate().map(|(i, weight)| (n - i) as f64 * weight).sum()
 }
 
-/// Loss and slopes by going through all parts, for any loss of a residual: O(n²) work in O(n)
-/// memory. `weights[l - 1]` is that of a part of length l; lengths without weight cost nothing.
-fn parts(
-    residuals: &[f64],
-    weights: &[f64],
-    residual_loss: ResidualLoss,
-    slopes: &mut [f64],
-) -> f64 {
-    let n = residuals.len();
-    let is_weight = |weight: &f64| *weight > 0.0;
-    let shortest = weights.iter().position(is_weight).map_or(n, |i| i + 1);
-    let longest = weights.iter().rposition(is_weight).map_or(0, |i| i + 1);
-    let mut loss = 0.0;
-    let mut ending = vec![0.0; n];
-    for start in 0..(n + 1).saturating_sub(shortest) {
-        let end = n.min(start + longest);
-        let mut residual = 0.0;
-        for t in start..end {
-            residual += residuals[t];
-            let length = t - start + 1;
-            ending[t] = 0.0;
-            if length >= shortest {
-                let (value, slope) = residual_loss.at(residual);
-                loss += weights[length - 1] * value;
-                ending[t] = weights[length - 1] * slope;
-            }
-        }
-        // A transition is in the parts that end with it or later.
-        let mut later = 0.0;
-        for t in (start..end).rev() {
-            later += ending[t];
-            slopes[t] += later;
-        }
-    }
-    loss
+/// The parts of the trajectories of a batch, by what their residuals are sums of.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    /// Of each transition.
+    residuals: &'a [f64],
+    /// Added to a residual that ends with the transition.
+    gaps: &'a [f64],
 }
 
-/// Loss and slopes for the squared residual in O(n), for 0 < λ < ∞.
-///
-/// The weight of the part that starts with transition b and ends with e is written as
-/// `outer^b · inner^(e-b) · outer^(n-1-e)`, with (inner, outer) = (λ, 1) for λ <= 1, and (1, 1/λ)
-/// for λ > 1. With r(b..e) the residual of the part, the sums over all b of the first two factors
-/// times 1, r and r² follow from those of the transition before. (The same sums from the moments of
-/// the running total would cancel where log F is large.)
-fn squared_parts(residuals: &[f64], lambda: f64, share: f64, slopes: &mut [f64]) -> f64 {
-    let (inner, outer) = if lambda <= 1.0 { (lambda, 1.0) } else { (1.0, 1.0 / lambda) };
-    let (mut weight, mut first, mut second) = (0.0, 0.0, 0.0);
-    let (mut starting, mut loss) = (1.0, 0.0);
-    let mut ending = Vec::with_capacity(residuals.len());
-    for &residual in residuals {
-        first *= inner;
-        second *= inner;
-        weight = inner * weight + starting;
-        second += residual * (2.0 * first + residual * weight);
-        first += residual * weight;
-        loss = outer * loss + second;
-        starting *= outer;
-        ending.push((weight, first));
+impl Parts<'_> {
+    /// Loss and slopes of one trajectory by going through all parts, for any loss of a residual: O(n²)
+    /// work in O(n) memory. `weights[l - 1]` is that of a part of length l; lengths without weight
+    /// cost nothing.
+    fn one_by_one(
+        self,
+        trajectory: Range<usize>,
+        weights: &[f64],
+        residual_loss: ResidualLoss,
+        slopes: &mut Slopes,
+    ) -> f64 {
+        let (residuals, gaps) =
+            (&self.residuals[trajectory.clone()], &self.gaps[trajectory.clone()]);
+        let around = &mut slopes.around[trajectory.clone()];
+        let starting = &mut slopes.starting[trajectory];
+        let n = residuals.len();
+        let is_weight = |weight: &f64| *weight > 0.0;
+        let shortest = weights.iter().position(is_weight).map_or(n, |i| i + 1);
+        let longest = weights.iter().rposition(is_weight).map_or(0, |i| i + 1);
+        let mut loss = 0.0;
+        let mut ending = vec![0.0; n];
+        let starts = starting.iter_mut().enumerate().take((n + 1).saturating_sub(shortest));
+        for (start, starting) in starts {
+            let end = n.min(start + longest);
+            let mut residual = 0.0;
+            for t in start..end {
+                residual += residuals[t];
+                let length = t - start + 1;
+                ending[t] = 0.0;
+                if length >= shortest {
+                    let (value, slope) = residual_loss.at(residual + gaps[t]);
+                    loss += weights[length - 1] * value;
+                    ending[t] = weights[length - 1] * slope;
+                }
+            }
+            // A transition is in the parts that end with it or later.
+            let mut later = 0.0;
+            for t in (start..end).rev() {
+                later += ending[t];
+                around[t] += later;
+            }
+            *starting += later;
+        }
+        loss
     }
-    // A part around transition t is one that ends with t and one, maybe empty, that starts after it:
-    // the sums over all of the latter of the last two factors times 1 and r.
-    let (mut after, mut first_after) = (0.0, 0.0);
-    let (mut stopping, mut next) = (1.0, 0.0);
-    for (t, (weight, first)) in ending.into_iter().enumerate().rev() {
-        first_after = inner * (first_after + next * after);
-        after = inner * after + stopping;
-        slopes[t] += 2.0 * share * (first * after + weight * first_after);
-        stopping *= outer;
-        next = residuals[t];
+
+    /// Loss and slopes of one trajectory for the squared residual in O(n), for 0 < λ < ∞.
+    ///
+    /// The weight of the part that starts with transition b and ends with e is written as
+    /// `outer^b · inner^(e-b) · outer^(n-1-e)`, with (inner, outer) = (λ, 1) for λ <= 1, and (1, 1/λ)
+    /// for λ > 1. With r(b..e) the residual of the part without its gap, the sums over all b of the
+    /// first two factors times 1, r and r² follow from those of the transition before. (The same sums
+    /// from the moments of the running total would cancel where log F is large.)
+    fn squared(
+        self,
+        trajectory: Range<usize>,
+        lambda: f64,
+        share: f64,
+        slopes: &mut Slopes,
+    ) -> f64 {
+        let (residuals, gaps) =
+            (&self.residuals[trajectory.clone()], &self.gaps[trajectory.clone()]);
+        let around = &mut slopes.around[trajectory.clone()];
+        let starting_slopes = &mut slopes.starting[trajectory];
+        let (inner, outer) = if lambda <= 1.0 { (lambda, 1.0) } else { (1.0, 1.0 / lambda) };
+        let (mut weight, mut first, mut second) = (0.0, 0.0, 0.0);
+        let (mut starting, mut loss) = (1.0, 0.0);
+        let mut ending = Vec::with_capacity(residuals.len());
+        for (&residual, &gap) in residuals.iter().zip(gaps) {
+            first *= inner;
+            second *= inner;
+            weight = inner * weight + starting;
+            second += residual * (2.0 * first + residual * weight);
+            first += residual * weight;
+            loss = outer * loss + second + gap * (2.0 * first + gap * weight);
+            ending.push((weight, first, starting));
+            starting *= outer;
+        }
+        // A part around transition t is one that ends with t and one, maybe empty, that starts after
+        // it: the sums over all of the latter of the last two factors times 1, and times r and the gap.
+        let (mut after, mut first_after) = (0.0, 0.0);
+        let (mut stopping, mut next) = (1.0, 0.0);
+        for (t, (weight, first, starting)) in ending.into_iter().enumerate().rev() {
+            first_after = inner * (first_after + next * after) + stopping * gaps[t];
+            after = inner * after + stopping;
+            around[t] += 2.0 * share * (first * after + weight * first_after);
+            starting_slopes[t] += 2.0 * share * starting * (residuals[t] * after + first_after);
+            stopping *= outer;
+            next = residuals[t];
+        }
+        share * loss
     }
-    share * loss
 }

@@ -15,7 +15,8 @@ pub struct Flow {
 impl Flow {
     /// The residual of each transition,
     /// `δ_t = log F(s_t) + log P_F(s_t+1 | s_t) - log P_B(s_t | s_t+1) - log F(s_t+1)`;
-    /// that of the part of a trajectory from s_i to s_j is the sum of the δ_t between.
+    /// that of the part of a trajectory from s_i to s_j is the sum of the δ_t between, and the
+    /// [gap](Self::gaps) of the last.
     pub fn residuals(self, terms: &Terms) -> Vec<f64> {
         let mut residuals = Vec::with_capacity(terms.log_pf.len());
         for (transitions, log_reward) in terms.trajectories() {
@@ -30,18 +31,35 @@ impl Flow {
         residuals
     }
 
-    /// Adds to the gradient with respect to the terms, from the gradient with respect to the
-    /// residuals.
-    pub fn take_back(self, slopes: &[f64], terms: &Terms, gradients: &mut Gradients) {
+    /// For each transition, by how much log F of the state that it leads to is above its target:
+    /// what a residual that ends there has beside the δ_t. 0 where there is no target, and at exits.
+    pub fn gaps(self, terms: &Terms) -> Vec<f64> {
+        let mut gaps = vec![0.0; terms.log_pf.len()];
+        if terms.target_log_flow.is_empty() {
+            return gaps;
+        }
         for (transitions, _) in terms.trajectories() {
-            gradients.log_z += slopes[transitions.start];
+            for t in transitions.start + 1..transitions.end {
+                gaps[t - 1] = terms.log_flow[t] - terms.target_log_flow[t];
+            }
+        }
+        gaps
+    }
+
+    /// Adds to the gradient with respect to the terms, from the sums of the slopes of the residuals
+    /// that contain each transition and of those that start with it.
+    pub fn take_back(self, slopes: &Slopes, terms: &Terms, gradients: &mut Gradients) {
+        let Slopes { around, starting } = slopes;
+        let has_target = !terms.target_log_flow.is_empty();
+        for (transitions, _) in terms.trajectories() {
+            gradients.log_z += around[transitions.start];
             for t in transitions.clone() {
-                gradients.log_pf[t] += slopes[t];
-                gradients.log_pb[t] -= slopes[t];
+                gradients.log_pf[t] += around[t];
+                gradients.log_pb[t] -= around[t];
                 if let Some(flow) = gradients.log_flow.get_mut(t)
                     && t > transitions.start
                 {
-                    *flow += slopes[t] - slopes[t - 1];
+                    *flow += if has_target { starting[t] } else { around[t] - around[t - 1] };
                 }
             }
         }
@@ -52,5 +70,21 @@ impl Flow {
     fn log_flow(self, terms: &Terms, t: usize) -> f64 {
         let learned = terms.log_flow.get(t).copied().unwrap_or(0.0);
         if self.forward_looking { learned + terms.state_log_reward[t] } else { learned }
+    }
+}
+
+/// Sums of the derivatives of the loss with respect to residuals, for each transition.
+#[derive(Clone, Debug)]
+pub struct Slopes {
+    /// Over the parts of its trajectory that contain the transition.
+    pub around: Vec<f64>,
+    /// Over those that start with it: where the later end is a target, all that moves log F.
+    pub starting: Vec<f64>,
+}
+
+impl Slopes {
+    /// Zeros for so many transitions.
+    pub fn new(transitions: usize) -> Self {
+        Self { around: vec![0.0; transitions], starting: vec![0.0; transitions] }
     }
 }

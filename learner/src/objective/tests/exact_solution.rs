@@ -33,16 +33,37 @@ impl Grid {
         Self { log_flow }
     }
 
+    /// log F of the edges between the cells and of the exits.
+    fn edges(&self) -> EdgeFlows {
+        let mut edges = EdgeFlows { outgoing: vec![0], ..EdgeFlows::default() };
+        let mut into = vec![Vec::new(); 9];
+        for (x, y) in (0..9).map(|i| (i / 3, i % 3)) {
+            for (x, y) in [(x + 1, y), (x, y + 1)] {
+                if x < 3 && y < 3 {
+                    into[3 * x + y].push(edges.log_flow.len() as u32);
+                    edges.log_flow.push(self.log_flow[x][y] + log_pb(x, y));
+                }
+            }
+            edges.log_flow.push(log_reward(x, y));
+            edges.outgoing.push(edges.log_flow.len());
+            edges.can_stop.push(true);
+        }
+        into.iter().for_each(|into| edges.incoming.push_with(|row| row.extend(into)));
+        edges
+    }
+
     /// Random walks with the terms of the exact solution.
     fn terms(&self, stream: &mut Stream, forward_looking: bool) -> Terms {
         let flow = |x: usize, y: usize| self.log_flow[x][y];
-        let mut terms = Terms { offsets: vec![0], log_z: flow(0, 0), ..Terms::default() };
+        let (offsets, log_z, edges) = (vec![0], flow(0, 0), self.edges());
+        let mut terms = Terms { offsets, log_z, edges, ..Terms::default() };
         for _ in 0..20 {
             let (mut x, mut y) = (0, 0);
             loop {
                 let rest = if forward_looking { log_reward(x, y) } else { 0.0 };
                 terms.log_flow.push(flow(x, y) - rest);
                 terms.log_stop.push(log_reward(x, y) - flow(x, y));
+                terms.edges.states.push((3 * x + y) as u32);
                 terms.state_log_reward.push(log_reward(x, y));
                 let legal = [(x + 1, y), (x, y + 1)].into_iter().filter(|&(x, y)| x < 3 && y < 3);
                 let legal: Vec<_> = legal.collect();
@@ -71,15 +92,24 @@ fn the_loss_is_zero_at_the_exact_solution_and_only_there() {
         let mut terms =
             grid.terms(&mut Stream::new(5, Purpose::Walk, 0, 0), wanted.forward_looking);
         let mut gradients = Gradients::default();
-        let loss = objective.loss(&terms, &mut gradients);
-        assert!(loss < 1e-24, "{wanted:?}: {loss}");
-        let Gradients { log_pf, log_pb, log_flow, log_stop, log_z } = &gradients;
-        for gradient in log_pf.iter().chain(log_pb).chain(log_flow).chain(log_stop).chain([log_z]) {
-            assert!(gradient.abs() < 1e-12, "{wanted:?}: {gradient}");
+        for is_own_target in [true, false] {
+            if !is_own_target {
+                terms.target_log_flow.clone_from(&terms.log_flow);
+                terms.target_log_stop.clone_from(&terms.log_stop);
+                terms.edges.target.clone_from(&terms.edges.log_flow);
+            }
+            let loss = objective.loss(&terms, &mut gradients);
+            assert!(loss < 1e-24, "{wanted:?}: {loss}");
+            let Gradients { log_pf, log_pb, log_flow, log_stop, log_z, edges } = &gradients;
+            let all = [log_pf, log_pb, log_flow, log_stop, edges].into_iter().flatten();
+            for gradient in all.chain([log_z]) {
+                assert!(gradient.abs() < 1e-12, "{wanted:?}: {gradient}");
+            }
         }
         // The same step made more likely at the cost of another.
         let step = terms.log_pf.len() / 2;
         terms.log_pf[step] += 0.1;
+        terms.edges.log_flow[0] += 0.1;
         let loss = objective.loss(&terms, &mut gradients);
         assert!(loss > 1e-6, "{wanted:?}: {loss}");
     }

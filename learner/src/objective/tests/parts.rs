@@ -66,10 +66,79 @@ fn the_linear_recurrence_is_the_double_loop() {
     }
 }
 
+/// The weight of a part of l transitions, of a trajectory of n, in batches with these lengths: the
+/// table of docs/objectives/sub_trajectory_balance.md.
+fn weight(wanted: &run_file::Objective, l: usize, n: usize, lengths: &[usize]) -> f64 {
+    let (lambda, batch) = (wanted.lambda, lengths.len() as f64);
+    let power = |l: usize| lambda.powi(l as i32 - 1);
+    let parts_of = |l: usize| lengths.iter().map(|&n| (n + 1).saturating_sub(l)).sum::<usize>();
+    let longest = lengths.iter().copied().max().unwrap();
+    match wanted.weighting {
+        Weighting::GeometricWithin => {
+            let within: f64 = (1..=n).map(|k| (n - k + 1) as f64 * power(k)).sum();
+            power(l) / within / batch
+        }
+        Weighting::Geometric => {
+            let all: f64 = (1..=longest).map(power).sum();
+            power(l) / all / parts_of(l) as f64
+        }
+        Weighting::EqualWithin => 2.0 / (n * (n + 1)) as f64 / batch,
+        Weighting::Equal => 1.0 / (1..=longest).map(parts_of).sum::<usize>() as f64,
+        Weighting::TrajectoryBalance => f64::from(u8::from(l == n)) / batch,
+        Weighting::DetailedBalance => f64::from(u8::from(l == 1)) / parts_of(1) as f64,
+        Weighting::ModifiedDetailedBalance => f64::from(u8::from(l == 1)) / n as f64 / batch,
+    }
+}
+
+/// The loss by the definition: every part of every trajectory.
+fn loss_of_all_parts(wanted: &run_file::Objective, terms: &Terms) -> f64 {
+    let lengths: Vec<usize> = terms.trajectories().map(|(t, _)| t.len()).collect();
+    let targets = match terms.target_log_flow.len() {
+        0 => &terms.log_flow,
+        _ => &terms.target_log_flow,
+    };
+    let mut loss = 0.0;
+    for (t, log_reward) in terms.trajectories() {
+        let flow_at = |end: usize| if end == t.end { log_reward } else { targets[end] };
+        for start in t.clone() {
+            for end in start + 1..=t.end {
+                let flow = if start == t.start { terms.log_z } else { terms.log_flow[start] };
+                let steps: f64 = (start..end).map(|t| terms.log_pf[t] - terms.log_pb[t]).sum();
+                let (value, _) = ResidualLoss::of_run(wanted).at(flow + steps - flow_at(end));
+                loss += weight(wanted, end - start, t.len(), &lengths) * value;
+            }
+        }
+    }
+    loss
+}
+
+#[test]
+fn every_weighting_and_residual_is_the_double_loop_with_a_target_or_without() {
+    for wanted in every_objective() {
+        if wanted.kind != ObjectiveKind::SubTrajectoryBalance || wanted.forward_looking {
+            continue;
+        }
+        for residual in
+            [run_file::Residual::Squared, run_file::Residual::Huber, run_file::Residual::LogCosh]
+        {
+            let wanted = run_file::Objective { residual, ..wanted.clone() };
+            for seed in 0..5 {
+                let terms = random_terms(seed);
+                for terms in [terms.clone(), with_targets(terms, seed)] {
+                    let loss = objective(&wanted).loss(&terms, &mut Gradients::default());
+                    let expected = loss_of_all_parts(&wanted, &terms);
+                    assert_close(loss, expected, 1e-12, &(&wanted, seed));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn long_trajectories_at_lambda_1_9_stay_finite_and_right() {
     let mut stream = Stream::new(12, Purpose::Walk, 0, 0);
-    let terms = trajectory(2_000, 300.0, &mut stream);
+    let mut terms = trajectory(2_000, 300.0, &mut stream);
+    terms.target_log_flow = terms.log_flow.iter().map(|flow| 0.9 * flow).collect();
     let (mut gradients, mut wide_gradients) = (Gradients::default(), Gradients::default());
     for lambda in [0.5, 1.0, 1.9] {
         let squared = geometric_within(lambda);
@@ -79,7 +148,8 @@ fn long_trajectories_at_lambda_1_9_stay_finite_and_right() {
         assert_close(wide.loss(&terms, &mut wide_gradients), loss, 1e-10, &lambda);
         assert!(loss.is_finite() && loss > 0.0, "λ = {lambda}: {loss}");
         let largest = gradients.log_pf.iter().fold(0f64, |a, b| a.max(b.abs()));
-        for (ours, theirs) in gradients.log_pf.iter().zip(&wide_gradients.log_pf) {
+        let flows = gradients.log_flow.iter().zip(&wide_gradients.log_flow);
+        for (ours, theirs) in gradients.log_pf.iter().zip(&wide_gradients.log_pf).chain(flows) {
             assert!((ours - theirs).abs() < 1e-10 * largest, "λ = {lambda}: {ours} {theirs}");
         }
     }
