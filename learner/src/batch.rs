@@ -10,7 +10,8 @@ use tributary_common::network::{Heads, States};
 use tributary_common::reward::Reward;
 use tributary_common::trajectory::replay;
 
-use crate::replay::{LOG_REWARD_MIN, Samples};
+use crate::incoming::Incoming;
+use crate::replay::Samples;
 use crate::training::TrainError;
 
 /// The transitions of a batch of trajectories, flat and without padding.
@@ -21,7 +22,8 @@ use crate::training::TrainError;
 /// starts. Reused from batch to batch.
 #[derive(Default)]
 pub struct Batch {
-    /// The distinct states, in the order in which they are first met.
+    /// The distinct states, in the order in which they are first met; then, where `incoming` is
+    /// wanted, those that are only parents of them.
     pub states: States,
     /// Where the transitions of each trajectory start, and the end of the last.
     pub offsets: Vec<u32>,
@@ -37,7 +39,10 @@ pub struct Batch {
     pub log_rewards: Vec<f64>,
     /// log R of each distinct state as an object of its own; empty unless it is wanted.
     pub state_log_rewards: Vec<f64>,
+    /// The edges into the states that the trajectories visit, where they are wanted.
+    pub incoming: Option<Incoming>,
     rewards: Option<Arc<dyn Reward>>,
+    log_reward_min: f64,
     seen: HashMap<Box<[u32]>, u32>,
     /// Whether states without a choice share a row, and that row.
     share_forced: bool,
@@ -55,10 +60,16 @@ impl Batch {
         Self { states: States::new(heads), share_forced: !heads.flow, ..Self::default() }
     }
 
-    /// Also measures every state as an object of its own.
+    /// Also measures every state as an object of its own; a lower log R becomes `log_reward_min`.
     #[must_use]
-    pub fn with_state_rewards(self, rewards: Arc<dyn Reward>) -> Self {
-        Self { rewards: Some(rewards), ..self }
+    pub fn with_state_rewards(self, rewards: Arc<dyn Reward>, log_reward_min: f64) -> Self {
+        Self { rewards: Some(rewards), log_reward_min, ..self }
+    }
+
+    /// Also finds all edges into every state, forced or not.
+    #[must_use]
+    pub fn with_incoming_edges(self) -> Self {
+        Self { incoming: Some(Incoming::default()), share_forced: false, ..self }
     }
 
     /// Replaces the content by these trajectories.
@@ -89,6 +100,7 @@ impl Batch {
             .map_err(|source| TrainError::Trajectory { index, source })?;
             self.offsets.push(self.rows.len() as u32);
         }
+        self.find_incoming(environment, &mut state);
         self.state = state;
         self.measure_states(environment)
     }
@@ -127,6 +139,29 @@ impl Batch {
         false
     }
 
+    /// Writes the edges into each state visited so far; `parent` is room for a state.
+    fn find_incoming(&mut self, environment: &dyn Environment, parent: &mut [u32]) {
+        let Some(mut incoming) = self.incoming.take() else { return };
+        incoming.clear();
+        let mut visited: Vec<(u32, Box<[u32]>)> =
+            self.seen.iter().map(|(state, &row)| (row, state.clone())).collect();
+        visited.sort_unstable_by_key(|(row, _)| *row);
+        for (row, state) in visited {
+            let backward = self.states.backward.row(row as usize).to_vec();
+            for backward in backward {
+                parent.copy_from_slice(&state);
+                environment.undo(parent, backward);
+                let action = environment.forward_of(&state, backward);
+                let row = self.row(environment, parent);
+                incoming.parents.values.push(row);
+                let legal = self.states.forward.row(row as usize);
+                incoming.forward.push(position(legal, action));
+            }
+            incoming.parents.offsets.push(incoming.parents.values.len() as u32);
+        }
+        self.incoming = Some(incoming);
+    }
+
     /// Writes log R of each distinct state. A row that several states share gets that of one of them.
     fn measure_states(&mut self, environment: &dyn Environment) -> Result<(), TrainError> {
         let Some(rewards) = &self.rewards else { return Ok(()) };
@@ -145,7 +180,7 @@ impl Batch {
         for (&row, raw) in self.seen.values().zip(raw.chunks_exact(outputs)) {
             let log_reward: LogReward =
                 rewards.transform(raw).map_err(|reason| no_reward(&reason))?;
-            self.state_log_rewards[row as usize] = log_reward.get().max(LOG_REWARD_MIN);
+            self.state_log_rewards[row as usize] = log_reward.get().max(self.log_reward_min);
         }
         Ok(())
     }
@@ -172,7 +207,7 @@ fn position(legal: &[u32], action: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use tributary_common::environment::sequence::Length;
+    use tributary_common::environment::sequence::{Construction, Length};
     use tributary_common::environment::{Hypergrid, Sequence};
     use tributary_common::ids::PolicyVersion;
     use tributary_common::reward::{HypergridReward, Landscape};
@@ -224,10 +259,11 @@ mod tests {
     fn every_state_is_measured_where_that_is_wanted() {
         let environment = Hypergrid::new(1, 5).unwrap();
         let reward = HypergridReward::new(Landscape::USUAL[0], &environment).unwrap();
-        let mut batch = Batch::default().with_state_rewards(Arc::new(reward));
+        let mut batch = Batch::default().with_state_rewards(Arc::new(reward), -2.0);
         for _ in 0..2 {
             batch.build(&environment, &samples(&[&[0, 0]])).unwrap();
-            let expected = [0.6f64.ln(), 0.1f64.ln(), 0.1f64.ln()];
+            // Those of R = 0.1 are clipped.
+            let expected = [0.6f64.ln(), -2.0, -2.0];
             for (row, log_reward) in batch.state_log_rewards.iter().enumerate() {
                 assert!((log_reward - expected[row]).abs() < 1e-12, "row {row}: {log_reward}");
             }
@@ -235,6 +271,32 @@ mod tests {
         let environment = Sequence::over_alphabet("AB", Length::Length(2)).unwrap();
         let error = batch.build(&environment, &samples(&[&[0, 0]])).unwrap_err();
         assert!(matches!(error, TrainError::StateReward(_)), "{error}");
+    }
+
+    /// 'AA' of one token at either end: two edges from 'A', which has two from the empty sequence.
+    #[test]
+    fn every_edge_into_a_state_is_found_also_between_the_same_two() {
+        let environment = Sequence::over_alphabet("AB", Length::Length(2)).unwrap();
+        let environment = environment.built_by(Construction::PrependAppend).unwrap();
+        let mut batch = Batch::new(Heads { forward: 4, ..Heads::default() });
+        batch = batch.with_incoming_edges();
+        // Prepend A, append A: '', 'A', 'AA'. Append B, prepend A: '', 'B', 'AB'.
+        for _ in 0..2 {
+            batch.build(&environment, &samples(&[&[0, 2], &[3, 0]])).unwrap();
+            assert_eq!(batch.rows, [0, 1, 2, 0, 3, 4]);
+            let Incoming { parents, forward } = batch.incoming.as_ref().unwrap();
+            assert_eq!(parents.offsets, [0, 0, 2, 4, 6, 8]);
+            // 'A' and 'B' from '' by either end; 'AA' from 'A' by either end; 'AB' by prepending A to
+            // 'B' and by appending B to 'A'.
+            assert_eq!(parents.values, [0, 0, 1, 1, 0, 0, 3, 1]);
+            assert_eq!(forward[..], [0, 2, 0, 2, 1, 3, 0, 3]);
+            assert_eq!(batch.states.len(), 5, "all parents were visited");
+        }
+        batch.build(&environment, &samples(&[&[0, 3]])).unwrap();
+        let Incoming { parents, forward } = batch.incoming.as_ref().unwrap();
+        assert_eq!((&parents.values[..], &forward[..]), (&[0, 0, 3, 1][..], &[0, 2, 0, 3][..]));
+        assert_eq!(batch.states.len(), 4, "'B' is only a parent");
+        assert_eq!(parents.rows(), 3);
     }
 
     #[test]

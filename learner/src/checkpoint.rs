@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::Receiver;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
-use tributary_common::checkpoint::{self, EMA, FOLDER, FileEntry, MANIFEST, Manifest, RAW};
+use tributary_common::checkpoint::{self, EMA, FOLDER, FileEntry, MANIFEST, Manifest, RAW, TARGET};
 use tributary_common::ids::{Incarnation, PolicyVersion, RunId};
 use tributary_common::network::weights::InvalidWeights;
 use tributary_common::network::{Network, Weights};
@@ -167,6 +167,9 @@ impl CheckpointWriter {
             (OPTIMIZER.to_owned(), moments_bytes(moments)?),
             (STATE.to_owned(), serde_json::to_vec_pretty(&state)?),
         ]);
+        if !training.target.is_empty() {
+            files.insert(TARGET.to_owned(), weights(&training.target)?);
+        }
         let entries = files.iter().map(|(name, bytes)| (name.clone(), FileEntry::of(bytes)));
         let manifest =
             Manifest { schema: 1, run_id: self.run_id, version, files: entries.collect() };

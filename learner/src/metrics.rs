@@ -76,6 +76,11 @@ const METRICS: &[Metric] = &[
         Read::Counter(|view| view.figures.skipped_batches as f64),
     ),
     metric(
+        "tributary_learner_rewards_clipped",
+        "accepted trajectories whose log R was below objective.log_reward_min",
+        Read::Counter(|view| view.replay.clipped_rewards as f64),
+    ),
+    metric(
         "tributary_learner_waited_seconds",
         "seconds waited, by edge who.for_what",
         Read::Counters("edge", |view| {

@@ -63,7 +63,8 @@ impl Prepared {
         }
         let folder = options.run_file.parent().unwrap_or(Path::new(""));
         let (mut run_file, task) = read(options, registry, folder)?;
-        let replay = Replay::new(&run_file.replay, run_file.learner.batch)?;
+        let replay = Replay::new(&run_file.replay, run_file.learner.batch)?
+            .with_log_reward_min(run_file.objective.log_reward_min);
         let bytes = record_bytes(task.environment.max_steps(), task.reward.outputs().len());
         if bytes > limits::RECORD_BYTES {
             return Err(LearnerError::Record { bytes, most: limits::RECORD_BYTES });

@@ -7,6 +7,7 @@
 use tributary_common::network::Heads;
 
 use crate::batch::Batch;
+use crate::edge_flows;
 use crate::objective::{Gradients, Terms};
 
 /// log P_F and log P_B of all legal entries of a batch's states, ragged.
@@ -87,6 +88,32 @@ impl Probabilities {
             terms.log_flow.extend(rows.iter().map(flow));
         }
         self.state_terms(batch, terms);
+        if let Some(incoming) = &batch.incoming {
+            edge_flows::terms(batch, incoming, self.heads, logits, terms);
+        }
+    }
+
+    /// Writes the targets of terms that [`terms`](Self::terms) has written, from the logits of the
+    /// target weights.
+    pub fn targets(&mut self, batch: &Batch, logits: &[f32], terms: &mut Terms) {
+        terms.target_log_flow.clear();
+        terms.target_log_stop.clear();
+        let width = self.heads.width();
+        if let Some(column) = self.heads.flow_column() {
+            let flow = |&row: &u32| f64::from(logits[row as usize * width + column]);
+            terms.target_log_flow.extend(batch.rows.iter().map(flow));
+        }
+        if batch.incoming.is_some() {
+            edge_flows::gather(batch, self.heads, logits, &mut terms.edges.target);
+        }
+        if !terms.log_stop.is_empty() {
+            for &row in &batch.rows {
+                let row = row as usize;
+                let (logits, legal) = (&logits[row * width..], batch.states.forward.row(row));
+                self.heads.log_forward(logits, legal, true, &mut self.row);
+                terms.target_log_stop.push(self.row[legal.len()]);
+            }
+        }
     }
 
     /// Writes the terms of the states as objects of their own, where the batch has their rewards.
@@ -138,6 +165,7 @@ impl Probabilities {
             }
         }
         self.subtract_expectations(batch);
+        edge_flows::add_gradient(batch, self.heads, &terms.edges, &mut self.gradient);
         logits.clear();
         logits.extend(self.gradient.iter().map(|&g| g as f32));
     }

@@ -106,6 +106,7 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         ("generated", figures.generated as f64),
         ("paid", figures.paid as f64),
         ("zero_rewards", view.replay.zero_rewards as f64),
+        ("clipped_rewards", view.replay.clipped_rewards as f64),
         ("updates", figures.updates as f64),
         ("samples", figures.samples as f64),
         ("skipped_batches", figures.skipped_batches as f64),
@@ -207,6 +208,9 @@ pub struct Summary {
     pub skipped_batches: u64,
     /// Accepted trajectories with R = 0.
     pub zero_rewards: u64,
+    /// Accepted trajectories trained on with `objective.log_reward_min` in the place of a lower log R,
+    /// those with R = 0 among them.
+    pub clipped_rewards: u64,
     /// Seconds waited, for each edge "who.for_what".
     pub waited_seconds: BTreeMap<String, f64>,
 }
@@ -262,6 +266,7 @@ impl Summary {
             books: balance(view),
             skipped_batches: figures.skipped_batches,
             zero_rewards: view.replay.zero_rewards,
+            clipped_rewards: view.replay.clipped_rewards,
             waited_seconds: view.waited_seconds(),
         }
     }

@@ -16,6 +16,7 @@ use crate::objective::{Gradients, Objective, Terms, objective};
 use crate::pessimistic::fit_backward;
 use crate::probabilities::Probabilities;
 use crate::replay::Samples;
+use crate::target::Target;
 use crate::torch::{TorchNetwork, assign, device, to_host};
 use crate::training::{
     SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
@@ -38,6 +39,7 @@ pub struct Trainer {
     optimizer: Optimizer,
     /// Whether P_B learns by likelihood, not from the objective.
     pessimistic: bool,
+    target: Target,
     log_z: f64,
     log_z_initial: LogZInitial,
     log_z_adam: ScalarAdam,
@@ -70,7 +72,11 @@ impl Trainer {
         let definition = Network::of_run(run_file, &*environment);
         let mut batch = Batch::new(definition.heads);
         if run_file.objective.needs_state_rewards() {
-            batch = batch.with_state_rewards(Arc::clone(&task.undelayed));
+            let log_reward_min = run_file.objective.log_reward_min;
+            batch = batch.with_state_rewards(Arc::clone(&task.undelayed), log_reward_min);
+        }
+        if run_file.objective.needs_edge_flows() {
+            batch = batch.with_incoming_edges();
         }
         let memory = Memory {
             batch,
@@ -81,7 +87,9 @@ impl Trainer {
             logit_gradient: Vec::new(),
         };
         let values = definition.initial_values(run_file.run.seed);
-        let network = TorchNetwork::new(definition, &values, device(learner.device)?)?;
+        let device = device(learner.device)?;
+        let target = Target::of_run(&run_file.objective, &definition, &values, device)?;
+        let network = TorchNetwork::new(definition, &values, device)?;
         let adam = Adam::new(Settings::of_weights(learner), &network.flat)?;
         let average = MovingAverage::new(learner.ema, &network.flat)?;
         let mut trainer = Self {
@@ -91,6 +99,7 @@ impl Trainer {
             network,
             adam,
             average,
+            target,
             optimizer: learner.optimizer.clone(),
             pessimistic: run_file.policy.backward == Backward::Pessimistic,
             log_z: match learner.log_z_initial {
@@ -125,6 +134,7 @@ impl Trainer {
             LogZInitial::Estimate if untouched => log_z_estimate(terms),
             _ => self.log_z,
         };
+        self.target.write(batch, logits, probabilities, terms)?;
         let loss = self.objective.loss(terms, gradients);
         if !loss.is_finite() {
             return Err(TrainError::Loss { loss });
@@ -176,6 +186,7 @@ impl Trainer {
         self.log_z_adam.step(&mut self.log_z, log_z_gradient, fraction);
         self.average.update(&self.network.flat)?;
         self.step += 1;
+        self.target.follow(self.step, &self.network.flat)?;
         Ok(learning_rate)
     }
 
@@ -261,6 +272,7 @@ impl Training for Trainer {
         let mut state = TrainingState {
             step: self.step,
             ema_steps: self.average.steps,
+            target: self.target.weights()?,
             moments: self.adam.moments()?,
             log_z: self.log_z,
             log_z_moments: self.log_z_adam.moments.clone(),
@@ -274,12 +286,17 @@ impl Training for Trainer {
     fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {
         let ours = self.network().parameter_count();
         let vectors = [&state.weights, &state.ema, &state.moments.mean, &state.moments.square];
-        if let Some(theirs) = vectors.into_iter().map(Vec::len).find(|&theirs| theirs != ours) {
+        let target = Some(&state.target).filter(|target| !target.is_empty());
+        let lengths = vectors.into_iter().chain(target).map(Vec::len);
+        if let Some(theirs) = lengths.into_iter().find(|&theirs| theirs != ours) {
             return Err(TrainError::OtherNetwork { theirs, ours });
         }
         assign(&mut self.network.flat, &state.weights)?;
         assign(&mut self.average.values, &state.ema)?;
         self.average.steps = state.ema_steps;
+        // A state without a target is that of a run that had none: it starts where the weights are.
+        let is_without_target = state.target.is_empty();
+        self.target.restore(if is_without_target { &state.weights } else { &state.target })?;
         self.adam.restore(&state.moments)?;
         self.log_z = state.log_z;
         self.log_z_adam.moments = state.log_z_moments.clone();

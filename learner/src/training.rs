@@ -148,6 +148,8 @@ pub struct TrainingState {
     pub ema: Vec<f32>,
     /// Updates that went into the moving average.
     pub ema_steps: u64,
+    /// The target network's weights, in the same order; empty without one.
+    pub target: Vec<f32>,
     /// Adam's moments of the weights, in the same order.
     pub moments: Moments<Vec<f32>>,
     /// log Z.

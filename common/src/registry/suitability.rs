@@ -34,8 +34,22 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
             refuse(key, format!("{value}: {why}: not after {actions} actions"));
         }
     }
+    problems.extend(no_backward(run_file));
     problems.extend(uncounted_paths(run_file, environment));
     problems
+}
+
+/// Why there is no P_B to be fitted.
+fn no_backward(run_file: &RunFile) -> Option<Problem> {
+    let is_fitted = run_file.policy.backward == Backward::Pessimistic;
+    (is_fitted && !run_file.objective.needs_backward()).then(|| {
+        let kind = run_file.objective.kind.name();
+        let message = format!(
+            "`policy.backward` = \"pessimistic\": `objective.kind` = {kind:?} has no P_B to be fitted \
+             to the trajectories seen; use \"uniform\""
+        );
+        Problem { path: "policy.backward".to_owned(), origin: Origin::Absent, message }
+    })
 }
 
 /// Why P_B cannot follow the counts of paths.
@@ -115,6 +129,9 @@ mod tests {
             let unfinished = problems(task(words, &table, overrides));
             assert!(unfinished.ends_with("finished object: not after 0 actions"), "{unfinished}");
         }
+        let fitted = [("objective.kind", "flow_matching"), ("policy.backward", "pessimistic")];
+        let fitted = problems(task(GRID, "kind = 'cosine'", &fitted));
+        assert!(fitted.contains("= \"flow_matching\" has no P_B to be fitted"), "{fitted}");
         let alone = [("objective.kind", "log_partition_variance"), ("learner.batch", "1")];
         let alone = problems(task(GRID, "kind = 'cosine'", &alone));
         assert!(alone.ends_with("`learner.batch` must be at least 2"), "{alone}");

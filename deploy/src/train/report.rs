@@ -78,6 +78,10 @@ fn work(table: &mut Table, summary: &Value) {
     if skipped > 0 {
         table.row("batches skipped", grouped(skipped));
     }
+    let clipped = summary["clipped_rewards"].as_u64().unwrap_or(0);
+    if clipped > 0 {
+        table.row("log R clipped", format!("{} trajectories", grouped(clipped)));
+    }
     if let Some(waits) = longest_waits(&summary["waited_seconds"]) {
         table.row("who waited", waits);
     }

@@ -27,9 +27,6 @@ pub use rate_limiter::RateLimiter;
 use top_fraction::TopFraction;
 use uniform::Uniform;
 
-/// What log R = -inf (R = 0) becomes in training, which needs a finite target.
-pub const LOG_REWARD_MIN: f64 = -100.0;
-
 /// How replay picks: it is told what comes and goes, and names what is trained on.
 trait Selector: Send {
     /// A trajectory came, to be used `uses` times. Ordinals come in order, without gaps; log R is
@@ -130,8 +127,11 @@ pub struct Counters {
     pub sampled: u64,
     /// Uses that evicted trajectories should still have had.
     pub forfeited: u64,
-    /// Inserted with R = 0, trained on as [`LOG_REWARD_MIN`].
+    /// Inserted with R = 0.
     pub zero_rewards: u64,
+    /// Inserted with a log R below the least that is trained on, and trained on as that; those with
+    /// R = 0 among them.
+    pub clipped_rewards: u64,
 }
 
 /// A replay that cannot hold what one batch needs.
@@ -158,6 +158,8 @@ struct Resident {
 pub struct Replay {
     capacity: usize,
     batch: usize,
+    /// What a lower log R becomes: training needs a finite target, also for R = 0.
+    log_reward_min: f64,
     /// Trajectories of every batch that have not been trained on.
     online: usize,
     selector: Box<dyn Selector>,
@@ -175,7 +177,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// An empty replay that gives batches of `batch` trajectories.
+    /// An empty replay that gives batches of `batch` trajectories, with log R as the default of
+    /// `objective.log_reward_min` has it.
     pub fn new(config: &run_file::Replay, batch: usize) -> Result<Self, TooSmall> {
         let run_file::Replay { capacity, samples_per_insert, online_fraction, .. } = *config;
         let limiter = RateLimiter::new(samples_per_insert, batch, capacity).map_err(|needed| {
@@ -187,6 +190,7 @@ impl Replay {
         Ok(Self {
             capacity,
             batch,
+            log_reward_min: run_file::Objective::default().log_reward_min,
             online,
             selector: selector(config),
             fresh: Fresh::default(),
@@ -198,6 +202,12 @@ impl Replay {
             picked: Vec::new(),
             counters: Counters::default(),
         })
+    }
+
+    /// With another least log R.
+    #[must_use]
+    pub fn with_log_reward_min(self, log_reward_min: f64) -> Self {
+        Self { log_reward_min, ..self }
     }
 
     /// Whether training keeps up, so that another trajectory is welcome. Who has one waits until it
@@ -213,11 +223,10 @@ impl Replay {
         }
         let ordinal = self.counters.inserted;
         self.counters.inserted += 1;
-        let mut log_reward = log_reward.get();
-        if log_reward == f64::NEG_INFINITY {
-            log_reward = LOG_REWARD_MIN;
-            self.counters.zero_rewards += 1;
-        }
+        let log_reward = log_reward.get();
+        self.counters.zero_rewards += u64::from(log_reward == f64::NEG_INFINITY);
+        self.counters.clipped_rewards += u64::from(log_reward < self.log_reward_min);
+        let log_reward = log_reward.max(self.log_reward_min);
         self.starts.push_back(self.actions_evicted + self.actions.len() as u64);
         self.actions.extend(actions);
         self.residents.push_back(Resident { length: actions.len() as u32, log_reward, policy });

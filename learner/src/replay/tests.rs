@@ -101,8 +101,24 @@ fn zero_rewards_become_finite_and_are_counted() {
     replay.insert(&[1], LogReward::from_reward(0.0).unwrap(), PolicyVersion::default());
     let mut samples = Samples::default();
     assert!(replay.sample(&mut stream(1), &mut samples));
-    assert_eq!(samples.log_rewards, [LOG_REWARD_MIN]);
-    assert_eq!(replay.counters().zero_rewards, 1);
+    assert_eq!(samples.log_rewards, [-100.0]);
+    let Counters { zero_rewards, clipped_rewards, .. } = replay.counters();
+    assert_eq!((zero_rewards, clipped_rewards), (1, 1));
+}
+
+#[test]
+fn low_rewards_are_clipped_and_counted() {
+    let mut replay = replay(SelectorKind::Fifo, 4, 1.0, 1).with_log_reward_min(-2.0);
+    let (mut samples, mut trained) = (Samples::default(), Vec::<f64>::new());
+    for log_reward in [f64::NEG_INFINITY, -2.5, -2.0, 1.0] {
+        let log_reward = LogReward::try_from(log_reward).unwrap();
+        replay.insert(&[1], log_reward, PolicyVersion::default());
+        assert!(replay.sample(&mut stream(1), &mut samples));
+        trained.extend(&samples.log_rewards);
+    }
+    assert_eq!(trained, [-2.0, -2.0, -2.0, 1.0]);
+    let Counters { zero_rewards, clipped_rewards, .. } = replay.counters();
+    assert_eq!((zero_rewards, clipped_rewards), (1, 2));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use tributary_common::checkpoint::Checkpoint;
-use tributary_common::network::Network;
+use tributary_common::checkpoint::{Checkpoint, TARGET};
+use tributary_common::network::{self, Network};
 use tributary_common::registry::Registry;
 use tributary_common::run_file::Weights;
 
@@ -45,6 +45,8 @@ async fn an_interrupted_run_takes_what_is_finished_and_leaves_a_checkpoint() {
     for set in [Weights::Raw, Weights::Ema] {
         assert!(checkpoint.weights(set, &network).unwrap().values.iter().all(|v| *v == 2.0));
     }
+    let target = network::Weights::from_bytes(&network, &checkpoint.files[TARGET]).unwrap();
+    assert!(target.values.iter().all(|v| *v == 2.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,9 +74,9 @@ impl Training for FakeTraining {
     fn state(&self) -> Result<TrainingState, TrainError> {
         let values = self.weights(0).values;
         let moments = Moments { steps: self.step, mean: values.clone(), square: values.clone() };
-        let (weights, ema) = (values.clone(), values);
+        let (weights, ema, target) = (values.clone(), values.clone(), values);
         let (step, log_z) = (self.step, 0.5);
-        Ok(TrainingState { step, weights, ema, moments, log_z, ..TrainingState::default() })
+        Ok(TrainingState { step, weights, ema, target, moments, log_z, ..TrainingState::default() })
     }
 
     fn restore(&mut self, _: &TrainingState) -> Result<(), TrainError> {
