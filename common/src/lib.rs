@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod environment;
+pub mod estimate;
 pub mod exact;
 pub mod ids;
 pub mod log_space;
@@ -15,4 +16,5 @@ pub mod reward;
 pub mod rollout;
 pub mod run_file;
 pub mod session;
+pub mod statistics;
 pub mod trajectory;

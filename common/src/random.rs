@@ -23,6 +23,8 @@ pub enum Purpose {
     Sample = 5,
     /// The hidden modes of a reward, and strings to test a policy on.
     Modes = 6,
+    /// Paths, samples and resamples of an evaluation.
+    Evaluation = 10,
 }
 
 /// One stream of random numbers.

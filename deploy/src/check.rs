@@ -4,17 +4,19 @@
 mod degenerate_tests;
 mod effective;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use tributary_common::environment::laws::check_laws;
+use tributary_common::estimate::EvaluationData;
 use tributary_common::network::Network;
 use tributary_common::object::Object;
 use tributary_common::registry::{Registry, Task};
-use tributary_common::run_file::RunFile;
+use tributary_common::run_file::{RunFile, RunFileError};
 use tributary_common::session::record_bytes;
 
-use crate::display::{Table, bytes, grouped, short};
+use crate::display::{Table, bytes, count as count_of, grouped, short};
 use crate::error::CommandError;
 use crate::output;
 use crate::run_file::{Described, KEYS, RunFileOptions};
@@ -52,12 +54,14 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
     let described = options.run_file.read(registry)?;
     let examples = examine(&described.task, Thoroughness::Full)?;
     let Described { run_file, task } = &described;
+    let data = evaluation_data(&options.run_file, run_file, task)?;
     let mut table = Table::default();
     if !options.all {
         effective::effective(&mut table, run_file, registry);
     }
     sizes(&mut table, run_file, task);
     rewards(&mut table, task, &examples);
+    evaluation(&mut table, run_file, &data);
     speed(&mut table, run_file, task)?;
     let path = options.run_file.path.display();
     let all = if options.all { run_file.to_toml() } else { String::new() };
@@ -118,6 +122,32 @@ fn sizes(table: &mut Table, run_file: &RunFile, task: &Task) {
     let network = Network::of_run(run_file, environment.as_ref());
     table.row("inputs", format!("{}, 0 or 1", grouped(environment.features() as u64)));
     table.row("parameters", grouped(network.parameter_count() as u64));
+}
+
+/// Reads the files of `[evaluation]`.
+fn evaluation_data(
+    options: &RunFileOptions,
+    run_file: &RunFile,
+    task: &Task,
+) -> Result<EvaluationData, CommandError> {
+    let folder = options.path.parent().unwrap_or(Path::new(""));
+    EvaluationData::load(run_file, task, folder)
+        .map_err(|problems| RunFileError::from(problems).in_file(&options.path).into())
+}
+
+fn evaluation(table: &mut Table, run_file: &RunFile, data: &EvaluationData) {
+    table.section("evaluation");
+    let mut row = |name: &str, count: usize| {
+        if count > 0 {
+            table.row(name, count_of(count as u64, "object"));
+        }
+    };
+    let used = data.test_set.len().min(run_file.evaluation.test_objects);
+    row("test set", data.test_set.len());
+    row("of it in each evaluation", used);
+    row("modes", data.modes.len());
+    row("samples of the target", data.target_samples.len());
+    row("reference", data.reference.len());
 }
 
 fn rewards(table: &mut Table, task: &Task, examples: &Examples) {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use tributary_actor::error::ActorError;
 use tributary_common::checkpoint::CheckpointError;
+use tributary_common::estimate::EstimateError;
 use tributary_common::exact::ExactError;
 use tributary_common::run_file::RunFileError;
 use tributary_proto::limits::InvalidAddress;
@@ -65,6 +66,19 @@ pub(crate) enum CommandError {
     /// There is no exact comparison.
     #[error(transparent)]
     Exact(#[from] ExactError),
+    /// No estimate.
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
+    /// An argument that names no state of the environment.
+    #[error("{option} {text:?}: {reason}")]
+    NoSuchState {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The learner's program is not there.
     #[error(
         "there is no learner program {}: build it (cargo build -p tributary-learner), or name it \
@@ -150,8 +164,9 @@ impl CommandError {
             | Self::Environment { .. }
             | Self::Reward { .. }
             | Self::Exact(_)
+            | Self::Estimate(_)
             | Self::NoLearnerProgram { .. } => CONFIGURATION,
-            Self::Address(_) | Self::NoSuchKey { .. } => USAGE,
+            Self::Address(_) | Self::NoSuchKey { .. } | Self::NoSuchState { .. } => USAGE,
             Self::Unreachable { .. } | Self::Output(_) | Self::System { .. } => TRY_AGAIN,
             Self::Actor(error) => error.exit_code(),
             Self::Training { exit_code, .. } => *exit_code,

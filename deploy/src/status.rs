@@ -34,6 +34,8 @@ fn page(status: &StatusReply) -> String {
             table.row(&format!("{} {}", row.setting, row.description), found(row));
         }
     }
+    table.section("evaluation");
+    evaluation(&mut table, status);
     table.section("books");
     if let Some(books) = &status.books {
         self::books(&mut table, books);
@@ -92,6 +94,36 @@ fn figures(table: &mut Table, status: &StatusReply) {
     }
     let lag = format!("{} updates on average, {} at most", short(status.lag_mean), status.lag_max);
     table.row("lag", lag);
+}
+
+fn evaluation(table: &mut Table, status: &StatusReply) {
+    let figure = |name: &str| status.evaluation.get(name).copied();
+    if let Some(spearman) = figure("test_set.spearman") {
+        let ends = figure("test_set.spearman_low").zip(figure("test_set.spearman_high"));
+        let ends = ends.map(|(low, high)| format!(" ({low:.4} to {high:.4})"));
+        table.row("Spearman, test set", format!("{spearman:.4}{}", ends.unwrap_or_default()));
+    }
+    if let (Some(found), Some(known)) = (figure("modes.found"), figure("modes.known")) {
+        table.row("modes found", format!("{found} of {known}"));
+    }
+    if let (Some(best), Some(count)) = (figure("top_k.mean_log_reward"), figure("top_k.count")) {
+        let diversity = figure("top_k.diversity").map(|far| format!(", {} apart", short(far)));
+        let text = format!("log R {}{} on average", short(best), diversity.unwrap_or_default());
+        table.row(&format!("best {count} objects"), text);
+    }
+    if let Some(elbo) = figure("samples.elbo") {
+        table.row("ELBO", format!("{elbo:.4}"));
+    }
+    if let (Some(far), Some(floor)) =
+        (figure("recent.total_variation"), figure("recent.noise_floor"))
+    {
+        let text = format!("{far:.4}, perfect samples {floor:.4}");
+        table.row("total variation, recent objects", text);
+    }
+    let share = figure("evaluation.share").unwrap_or_default();
+    if let Some(seconds) = figure("evaluation.seconds") {
+        table.row("cost", format!("{} s, {:.1} % of the time", short(seconds), 100.0 * share));
+    }
 }
 
 fn found(row: &SettingYield) -> String {

@@ -88,7 +88,7 @@ pub async fn run(
 impl App {
     fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
         prepared.announce()?;
-        let Prepared { facts, task, replay, directory, grpc, http, sessions } = prepared;
+        let Prepared { facts, task, data, replay, directory, grpc, http, sessions } = prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
@@ -109,7 +109,8 @@ impl App {
 
         let ends =
             Ends { publisher, newest: newest.clone(), arriving, compared: Arc::clone(&compared) };
-        let common = Common { facts: &facts, task, observer: &observer, directory: &directory };
+        let common =
+            Common { facts: &facts, task, data, observer: &observer, directory: &directory };
         let workers = Workers::start(&common, training, ends)?;
         let recording =
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());

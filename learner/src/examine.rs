@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tributary_common::environment::Environment;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
+use tributary_common::object::Object;
 use tributary_common::reward::Reward;
 use tributary_common::session::books::RejectionReason;
 use tributary_common::trajectory::{IllegalTrajectory, TrajectoryView, replay};
@@ -19,7 +20,9 @@ pub struct Sound {
     pub log_reward: LogReward,
     /// The weights that drew it.
     pub policy: PolicyVersion,
-    /// A hash of its object.
+    /// What was built.
+    pub built: Object,
+    /// A hash of it.
     pub object: u64,
 }
 
@@ -59,14 +62,15 @@ impl Examiner {
         replay(environment, trajectory.actions, &mut self.state, |_, _| {})
             .map_err(Unsound::from)?;
         let log_reward = self.log_reward(trajectory.raw)?;
-        let object = self.environment.object(&self.state).to_string();
-        let hash = blake3::hash(object.as_bytes());
+        let built = self.environment.object(&self.state);
+        let hash = blake3::hash(built.to_string().as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&hash.as_bytes()[..8]);
         Ok(Sound {
             actions: trajectory.actions.to_vec(),
             log_reward,
             policy: trajectory.policy,
+            built,
             object: u64::from_le_bytes(first),
         })
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tributary_common::exact::Comparison;
 use tributary_common::ids::PolicyVersion;
 
+use crate::evaluate::EvaluationFigures;
 use crate::locks::lock;
 use crate::yields::Yield;
 
@@ -37,6 +38,13 @@ pub struct ExactFigures {
     pub seconds: f64,
     /// The distance from the target.
     pub comparison: Comparison,
+}
+
+impl ExactFigures {
+    /// How far the learned log Z was above the target's, in nats.
+    pub fn log_z_error(&self) -> f64 {
+        self.comparison.log_z_error(self.log_z)
+    }
 }
 
 /// Everything that is counted or measured, at one moment.
@@ -79,6 +87,8 @@ pub struct Figures {
     pub waited_seconds: BTreeMap<&'static str, f64>,
     /// The last exact comparison.
     pub exact: Option<ExactFigures>,
+    /// The other figures of evaluation.
+    pub evaluation: EvaluationFigures,
     started: Option<Instant>,
     stopped: Option<Instant>,
     recent_log_z: VecDeque<f64>,
@@ -90,6 +100,11 @@ impl Figures {
     pub fn training_time(&self) -> Duration {
         let end = self.stopped.unwrap_or_else(Instant::now);
         self.started.map_or(Duration::ZERO, |start| end.saturating_duration_since(start))
+    }
+
+    /// The figures of evaluation besides the exact ones, by their names.
+    pub fn evaluation_values(&self) -> BTreeMap<String, f64> {
+        self.evaluation.values(self.training_time().as_secs_f64())
     }
 
     /// Counts accepted trajectories; the first starts the clock.

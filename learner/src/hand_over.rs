@@ -132,12 +132,14 @@ mod tests {
     use std::thread;
     use tributary_common::ids::PolicyVersion;
     use tributary_common::log_space::LogReward;
+    use tributary_common::object::Object;
     use tributary_common::random::Purpose;
     use tributary_common::run_file;
 
     fn sound() -> Sound {
         let log_reward = LogReward::try_from(-1.0).unwrap();
-        Sound { actions: vec![1, 2], log_reward, policy: PolicyVersion::default(), object: 7 }
+        let (policy, built) = (PolicyVersion::default(), Object::Text("AB".to_owned()));
+        Sound { actions: vec![1, 2], log_reward, policy, built, object: 7 }
     }
 
     fn hand_over() -> HandOver {

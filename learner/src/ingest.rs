@@ -13,11 +13,12 @@ use tributary_common::ids::{Epoch, Seq};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::learner::Settlement;
 use tributary_common::session::{SessionKey, batch_bytes, record_bytes};
-use tributary_common::trajectory::{TrajectoryBatch, TrajectoryView};
+use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
 
 use crate::dead_letters::DeadLetters;
 use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
+use crate::findings::Findings;
 use crate::hand_over::{HandOver, Insertion};
 use crate::outbox::Rejection;
 use crate::roster::Roster;
@@ -62,6 +63,8 @@ pub struct IngestDeps {
     pub dead_letters: DeadLetters,
     /// What each exploration setting brings.
     pub yields: Yields,
+    /// What is found.
+    pub findings: Arc<Findings>,
 }
 
 /// The ingest thread's state.
@@ -105,7 +108,7 @@ impl Ingest {
             Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
         for trajectory in arrival.batch.iter().skip(arrival.duplicates) {
             let decided = match self.deps.examiner.examine(&trajectory) {
-                Ok(sound) => self.insert(&sound, trajectory.setting, arrival, &mut tally),
+                Ok(sound) => self.insert(&sound, &trajectory, arrival, &mut tally),
                 Err(unsound) => Err(unsound),
             };
             tally.bytes += record_bytes(trajectory.actions.len(), outputs);
@@ -122,7 +125,7 @@ impl Ingest {
     fn insert(
         &mut self,
         sound: &Sound,
-        setting: u32,
+        trajectory: &TrajectoryView<'_>,
         arrival: &Arrival,
         tally: &mut Tally,
     ) -> Result<(), Unsound> {
@@ -140,7 +143,9 @@ impl Ingest {
         }
         self.generated += 1;
         let is_new = self.objects.insert(sound.object);
-        self.deps.yields.count(setting, is_new, sound.log_reward);
+        self.deps.yields.count(trajectory.setting, is_new, sound.log_reward);
+        let is_forward = trajectory.kind == TrajectoryKind::Forward;
+        self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
         if self.is_complete() {
             hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
@@ -183,7 +188,9 @@ impl Ingest {
         }
         let (generated, paid) = (self.generated, self.objects.len() as u64);
         let rows = self.deps.yields.rows();
+        let modes = self.deps.findings.modes();
         self.deps.board.update(|figures| {
+            figures.evaluation.modes = modes;
             figures.accept(generated, paid);
             rows.clone_into(&mut figures.yields);
         });

@@ -19,6 +19,7 @@ pub mod examine;
 mod fakes;
 pub mod figures;
 mod files;
+pub mod findings;
 pub mod hand_over;
 pub mod http;
 pub mod incoming;

@@ -1,6 +1,7 @@
 //! Everything that can be wrong before a run starts: the run file, its data, the addresses, the
 //! directory. Nothing is written before all of it is right.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,9 +10,10 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::codegen::Bytes;
+use tributary_common::estimate::EvaluationData;
 use tributary_common::network::Network;
 use tributary_common::registry::{Registry, Task, data_files, redirect};
-use tributary_common::run_file::RunFile;
+use tributary_common::run_file::{RunFile, RunFileError};
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::sessions::SessionsConfig;
@@ -38,6 +40,8 @@ pub struct Prepared {
     pub facts: RunFacts,
     /// Environment and reward.
     pub task: Task,
+    /// What the policy is evaluated on.
+    pub data: EvaluationData,
     /// Empty.
     pub replay: Replay,
     /// Ours.
@@ -63,6 +67,10 @@ impl Prepared {
         }
         let folder = options.run_file.parent().unwrap_or(Path::new(""));
         let (mut run_file, task) = read(options, registry, folder)?;
+        let data = EvaluationData::load(&run_file, &task, folder).map_err(|problems| {
+            let error = RunFileError::from(problems);
+            LearnerError::RunFile(error.in_file(&options.run_file))
+        })?;
         let replay = Replay::new(&run_file.replay, run_file.learner.batch)?
             .with_log_reward_min(run_file.objective.log_reward_min);
         let bytes = record_bytes(task.environment.max_steps(), task.reward.outputs().len());
@@ -97,7 +105,7 @@ impl Prepared {
         let environment = format!("{} {}", environment.kind, environment.configuration);
         let facts =
             RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
-        Ok(Self { facts, task, replay, directory, grpc, http, sessions })
+        Ok(Self { facts, task, data, replay, directory, grpc, http, sessions })
     }
 
     /// Tells where the learner listens: `address.json` in the run directory.
@@ -136,20 +144,34 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, LearnerError> {
     listener.map_err(|source| LearnerError::Listen { address, source })
 }
 
-/// Keeps a copy of every data file in the run directory and lets the run file name that.
+/// Keeps a copy of every data file in the run directory and lets the run file name that. Returns
+/// those that actors need too.
 fn keep_data(
     run_file: &mut RunFile,
     folder: &Path,
     directory: &RunDirectory,
 ) -> Result<Vec<(Asset, Bytes)>, LearnerError> {
-    let mut assets = Vec::new();
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read(&path).map_err(|source| LearnerError::Read { path, source })
+    };
+    let (mut assets, mut kept) = (Vec::new(), HashMap::new());
     for file in data_files(run_file) {
-        let path = folder.join(&file.name);
-        let bytes = fs::read(&path).map_err(|source| LearnerError::Read { path, source })?;
+        let bytes = read(&file.name)?;
         let name = directory.keep_data_file(&file.name, &bytes)?;
         redirect(run_file, &file, Path::new(&name));
         let blake3 = *blake3::hash(&bytes).as_bytes();
-        assets.push((Asset { name, blake3, size: bytes.len() as u64 }, bytes.into()));
+        assets.push((Asset { name: name.clone(), blake3, size: bytes.len() as u64 }, bytes.into()));
+        kept.insert(file.name, name);
+    }
+    // One file may serve several purposes.
+    for (_, file) in run_file.evaluation.data_files() {
+        let Some(given) = file else { continue };
+        let name = match kept.get(given) {
+            Some(name) => String::clone(name),
+            None => directory.keep_data_file(given, &read(given)?)?,
+        };
+        kept.insert(std::mem::replace(given, name.clone()), name);
     }
     Ok(assets)
 }

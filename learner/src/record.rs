@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tributary_common::exact::Comparison;
 
-use crate::figures::RunState;
+use crate::figures::{ExactFigures, RunState};
 use crate::view::View;
 use crate::yields::Yield;
 
@@ -132,14 +132,19 @@ fn values(view: &View) -> BTreeMap<String, f64> {
     optional("gradient_norm", figures.gradient_norm);
     optional("learning_rate", figures.learning_rate);
     if let Some(exact) = &figures.exact {
-        let Comparison { total_variation, l1, jensen_shannon, log_z_target, .. } = exact.comparison;
+        let Comparison { total_variation, l1, l1_mean, jensen_shannon, log_z_target, .. } =
+            exact.comparison;
         optional("exact_step", Some(exact.policy.step as f64));
         optional("exact_generated", Some(exact.generated as f64));
         optional("exact_seconds", Some(exact.seconds));
         optional("total_variation", Some(total_variation));
         optional("l1", Some(l1));
+        optional("l1_mean", Some(l1_mean));
         optional("jensen_shannon", Some(jensen_shannon));
         optional("log_z_target", Some(log_z_target));
+        optional("log_z_error", Some(exact.log_z_error()));
+        optional("entropy_policy", Some(exact.comparison.entropy_policy));
+        optional("entropy_target", Some(exact.comparison.entropy_target));
         optional("kl_target_policy", exact.comparison.kl_target_policy);
         optional("kl_policy_target", exact.comparison.kl_policy_target);
         optional("pearson", exact.comparison.pearson);
@@ -152,6 +157,7 @@ fn values(view: &View) -> BTreeMap<String, f64> {
             values.insert(format!("yield.{setting}.good_objects"), good as f64);
         }
     }
+    values.extend(figures.evaluation_values());
     for (edge, seconds) in view.waited_seconds() {
         values.insert(format!("waited_seconds.{edge}"), seconds);
     }
@@ -182,6 +188,10 @@ pub struct Summary {
     /// The last exact comparison, of the averaged weights; absent without one.
     #[serde(flatten)]
     pub exact: Option<Comparison>,
+    /// How far log Z was above the target's at that comparison, in nats.
+    pub log_z_error: Option<f64>,
+    /// The other figures of evaluation, by their names in `metrics.jsonl`.
+    pub evaluation: BTreeMap<String, f64>,
     /// After the last update.
     pub log_z: Option<f64>,
     /// Averaged over the last 1,000 updates.
@@ -253,6 +263,8 @@ impl Summary {
             seconds: figures.training_time().as_secs_f64(),
             trajectories_per_second: figures.trajectories_per_second(),
             exact: figures.exact.as_ref().map(|exact| exact.comparison),
+            log_z_error: figures.exact.as_ref().map(ExactFigures::log_z_error),
+            evaluation: figures.evaluation_values(),
             log_z: figures.log_z,
             log_z_mean_1000: figures.log_z_mean(),
             loss: figures.loss,

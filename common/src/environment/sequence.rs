@@ -177,6 +177,22 @@ impl Sequence {
         self.vocabulary.tokens_of(object)
     }
 
+    /// The state of a sequence that need not be finished, such as "AC" on the way to "ACGT"; none
+    /// where a text does not say which positions are filled (`any_position`).
+    pub fn unfinished(&self, text: &str) -> Option<Vec<u32>> {
+        if self.construction == Construction::AnyPosition {
+            return None;
+        }
+        let (likeliest, others) = Object::readings(text);
+        let mut readings = std::iter::once(likeliest).chain(others);
+        let tokens = readings.find_map(|object| self.vocabulary.tokens_of(&object).ok())?;
+        let mut state = vec![0; self.state_width()];
+        state[0] = u32::try_from(tokens.len()).ok()?;
+        let words = state.get_mut(1..=tokens.len())?;
+        words.iter_mut().zip(tokens).for_each(|(word, token)| *word = token + 1);
+        Some(state)
+    }
+
     fn new(
         vocabulary: Vocabulary,
         length: Length,

@@ -7,12 +7,16 @@
 //! which they can be stopped, as they run beside the training.
 
 mod comparison;
+mod empirical;
+mod flow;
 mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use comparison::Comparison;
+pub use empirical::{Empirical, noise_floor};
+pub use flow::{BackwardPolicy, entropy, log_flows};
 pub use target::Target;
 
 use std::ops::Range;
@@ -105,20 +109,40 @@ impl Policy for SnapshotPolicy<'_> {
     }
 }
 
-/// The probability with which a policy ends in each finished object, in the order of the
-/// enumeration (states that are no objects left out): the order of [`Target::log_rewards`].
-/// States that must stop are not asked about. `keep_going` is asked before each block.
+/// Where a policy's trajectories pass and end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marginals {
+    /// The probability that a trajectory passes through each state, in the order of the enumeration.
+    pub passing: Vec<f64>,
+    /// The probability that it ends in each finished object, in the same order with the states left
+    /// out that are no objects: the order of [`Target::log_rewards`].
+    pub terminating: Vec<f64>,
+}
+
+/// The probability with which a policy ends in each finished object: [`Marginals::terminating`].
 ///
 /// # Errors
-/// An environment without a list of states, probabilities that do not add up to 1, and
-/// [`ExactError::Stopped`].
+/// As for [`marginals`].
 pub fn terminating_distribution(
     environment: &dyn Environment,
     policy: &mut dyn Policy,
     keep_going: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<f64>, ExactError> {
+    marginals(environment, policy, keep_going).map(|marginals| marginals.terminating)
+}
+
+/// The probabilities with which a policy passes through each state and ends in each object. States
+/// that must stop are not asked about. `keep_going` is asked before each block.
+///
+/// # Errors
+/// An environment without a list of states, probabilities that do not add up to 1, and
+/// [`ExactError::Stopped`].
+pub fn marginals(
+    environment: &dyn Environment,
+    policy: &mut dyn Policy,
+    keep_going: &mut dyn FnMut() -> bool,
+) -> Result<Marginals, ExactError> {
     let list = listed(environment, u64::MAX)?;
-    // The probability that a trajectory passes through each state.
     let mut passing = vec![0.0; list.states() as usize];
     let mut state = vec![0; environment.state_width()];
     environment.reset(&mut state);
@@ -152,7 +176,10 @@ pub fn terminating_distribution(
     }
     let sum = terminating.iter().sum::<f64>();
     let is_distribution = (sum - 1.0).abs() < 1e-6;
-    if is_distribution { Ok(terminating) } else { Err(ExactError::NoDistribution { sum }) }
+    if !is_distribution {
+        return Err(ExactError::NoDistribution { sum });
+    }
+    Ok(Marginals { passing, terminating })
 }
 
 /// The policy's log P_F in those states of a block where there is a choice.

@@ -3,7 +3,8 @@
 use super::{ExactError, listed};
 use crate::environment::Environment;
 use crate::log_space::log_sum_exp;
-use crate::reward::Reward;
+use crate::random::Stream;
+use crate::reward::{Known, Reward};
 
 /// Objects whose reward is evaluated at a time.
 const BATCH: usize = 4096;
@@ -11,9 +12,9 @@ const BATCH: usize = 4096;
 /// log R of every finished object, and their log Z.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    states: u64,
-    log_rewards: Vec<f64>,
-    log_z: f64,
+    pub(super) states: u64,
+    pub(super) log_rewards: Vec<f64>,
+    pub(super) log_z: f64,
 }
 
 impl Target {
@@ -70,5 +71,37 @@ impl Target {
     /// log Z: the log of the sum of all rewards.
     pub fn log_z(&self) -> f64 {
         self.log_z
+    }
+
+    /// Independent samples of the target, in the order of the enumeration.
+    ///
+    /// # Errors
+    /// An environment that cannot list its states.
+    pub fn samples(
+        &self,
+        environment: &dyn Environment,
+        count: usize,
+        stream: &mut Stream,
+    ) -> Result<Vec<Known>, ExactError> {
+        let list = listed(environment, u64::MAX)?;
+        let mut drawn: Vec<f64> = (0..count).map(|_| stream.uniform()).collect();
+        drawn.sort_unstable_by(f64::total_cmp);
+        let mut left = drawn.into_iter().peekable();
+        let mut state = vec![0; environment.state_width()];
+        let (mut objects, mut below) = (self.log_rewards.iter(), 0.0);
+        let mut samples = Vec::with_capacity(count);
+        for index in 0..list.states() {
+            list.state(index, &mut state);
+            if !environment.can_stop(&state) {
+                continue;
+            }
+            let Some(&log_reward) = objects.next() else { break };
+            below += (log_reward - self.log_z).exp();
+            while left.next_if(|share| *share < below).is_some() {
+                let object = environment.object(&state);
+                samples.push(Known { object, state: state.clone(), log_reward });
+            }
+        }
+        Ok(samples)
     }
 }

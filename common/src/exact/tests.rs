@@ -198,3 +198,132 @@ fn it_stops_when_told_and_says_why_it_cannot_start() {
     let error = terminating_distribution(&grid, &mut broken, &mut always()).unwrap_err();
     assert!(matches!(error, ExactError::NoDistribution { .. }), "{error}");
 }
+
+/// The flow of every state by its definition: each path back from each object, one by one.
+fn flows_by_paths(environment: &dyn Environment, target: &Target, snapshot: &Snapshot) -> Vec<f64> {
+    let list = environment.enumeration().unwrap();
+    let mut flows = vec![0.0; list.states() as usize];
+    let mut log_rewards = target.log_rewards().iter();
+    let mut policy = SnapshotPolicy::new(snapshot);
+    for index in 0..list.states() {
+        let mut state = vec![0; environment.state_width()];
+        list.state(index, &mut state);
+        if !environment.can_stop(&state) {
+            continue;
+        }
+        let mut open = vec![(state, log_rewards.next().unwrap().exp())];
+        while let Some((state, weight)) = open.pop() {
+            flows[list.index(&state) as usize] += weight;
+            let (mut states, mut log_backward) = (States::default(), Vec::new());
+            states.push(environment, &state);
+            policy.log_backward(&states, &mut log_backward);
+            for (&way, log_pb) in states.backward.row(0).iter().zip(log_backward) {
+                let mut parent = state.clone();
+                environment.undo(&mut parent, way);
+                open.push((parent, weight * log_pb.exp()));
+            }
+        }
+    }
+    flows
+}
+
+#[test]
+fn flows_are_the_sum_over_all_paths_back_from_all_objects() {
+    use crate::environment::sequence::Construction;
+    let words = |construction| {
+        let words = Sequence::over_alphabet("AC", Length::MaxLength(3)).unwrap();
+        words.built_by(construction).unwrap()
+    };
+    let grid = Hypergrid::new(2, 5).unwrap();
+    let (ends, inserted) = (words(Construction::PrependAppend), words(Construction::Insert));
+    for environment in [&grid as &dyn Environment, &ends, &inserted] {
+        let snapshot = snapshot(environment, 13);
+        let list = environment.enumeration().unwrap();
+        let log_rewards = (0..list.states()).map(|index| (index as f64).sin());
+        let mut state = vec![0; environment.state_width()];
+        let is_object = |index: &u64| {
+            list.state(*index, &mut state);
+            environment.can_stop(&state)
+        };
+        let objects = (0..list.states()).filter(is_object).count();
+        let log_rewards: Vec<f64> = log_rewards.take(objects).collect();
+        let log_z = crate::log_space::log_sum_exp(log_rewards.iter().copied());
+        let target = Target { states: list.states(), log_rewards, log_z };
+        let mut policy = SnapshotPolicy::new(&snapshot);
+        let flows = log_flows(environment, &target, &mut policy, &mut always()).unwrap();
+        let expected = flows_by_paths(environment, &target, &snapshot);
+        for (index, (flow, expected)) in flows.iter().zip(&expected).enumerate() {
+            assert!((flow.exp() - expected).abs() < 1e-6 * expected, "state {index}");
+        }
+        assert!((flows[0] - log_z).abs() < 1e-9, "the initial state has all of Z");
+    }
+}
+
+/// Every way back is equally likely.
+struct UniformBackward;
+
+impl BackwardPolicy for UniformBackward {
+    fn log_backward(&mut self, states: &States, out: &mut Vec<f64>) {
+        for i in 0..states.len() {
+            let ways = states.backward.row(i).len();
+            out.extend(vec![-(ways as f64).ln(); ways]);
+        }
+    }
+}
+
+#[test]
+fn on_a_tree_a_flow_is_the_partition_function_of_a_prefix_and_elsewhere_it_is_not() {
+    use crate::environment::sequence::Construction;
+    let tree = Sequence::over_alphabet("ACG", Length::Length(4)).unwrap();
+    let many_ways = tree.clone().built_by(Construction::PrependAppend).unwrap();
+    let list = tree.enumeration().unwrap();
+    let log_rewards: Vec<f64> = (0..81).map(|i| f64::from(i % 7) - 0.1 * f64::from(i)).collect();
+    let log_z = crate::log_space::log_sum_exp(log_rewards.iter().copied());
+    let target = Target { states: list.states(), log_rewards: log_rewards.clone(), log_z };
+    let flow = |environment: &Sequence, prefix: &[u32]| {
+        let flows = log_flows(environment, &target, &mut UniformBackward, &mut always()).unwrap();
+        flows[list.index(prefix) as usize].exp()
+    };
+    let finished = (0..list.states()).filter_map(|index| {
+        let mut state = vec![0; 5];
+        list.state(index, &mut state);
+        (state[0] == 4).then_some(state)
+    });
+    let starts = |state: &Vec<u32>| state[1..3] == [1, 3];
+    let weights = finished.zip(&log_rewards).filter(|(state, _)| starts(state));
+    let partition: f64 = weights.map(|(_, log_reward)| log_reward.exp()).sum();
+    let prefix = [2, 1, 3, 0, 0];
+    assert!((flow(&tree, &prefix) - partition).abs() < 1e-9 * partition);
+    let elsewhere = flow(&many_ways, &prefix);
+    assert!((elsewhere / partition - 1.0).abs() > 0.01, "{elsewhere} and {partition}");
+}
+
+#[test]
+fn where_a_policy_passes_adds_up_to_the_length_of_its_trajectories() {
+    let words = Sequence::over_alphabet("AC", Length::Length(3)).unwrap();
+    let snapshot = snapshot(&words, 2);
+    let mut policy = SnapshotPolicy::new(&snapshot);
+    let Marginals { passing, terminating } = marginals(&words, &mut policy, &mut always()).unwrap();
+    assert_eq!((passing.len(), terminating.len()), (15, 8));
+    assert_eq!(passing[0], 1.0);
+    assert!((passing.iter().sum::<f64>() - 4.0).abs() < 1e-9, "{passing:?}");
+}
+
+#[test]
+fn an_entropy_is_that_of_its_definition_and_of_log_z_at_convergence() {
+    assert!((entropy([0.25; 4].into_iter()) - 4f64.ln()).abs() < 1e-15);
+    assert_eq!(entropy([1.0, 0.0].into_iter()), 0.0);
+    let (_, target) = original(2, 8, 0.1);
+    let exact: Vec<f64> = target.log_rewards().iter().map(|r| (r - target.log_z()).exp()).collect();
+    let mean = |p: &[f64]| p.iter().zip(target.log_rewards()).map(|(p, r)| p * r).sum::<f64>();
+    let comparison = Comparison::new(&target, &exact);
+    assert!((target.log_z() - mean(&exact) - comparison.entropy_policy).abs() < 1e-9);
+    assert_eq!(comparison.entropy_policy, comparison.entropy_target);
+    // Elsewhere it is not.
+    let uniform = [1.0 / 64.0; 64];
+    let comparison = Comparison::new(&target, &uniform);
+    assert!((comparison.entropy_policy - 64f64.ln()).abs() < 1e-12);
+    assert!((target.log_z() - mean(&uniform) - comparison.entropy_policy).abs() > 0.1);
+    assert!((comparison.l1 - 64.0 * comparison.l1_mean).abs() < 1e-12);
+    assert!((comparison.log_z_error(target.log_z() + 0.5) - 0.5).abs() < 1e-12);
+}

@@ -132,31 +132,6 @@ impl BitSequence {
         Ok(Self { settings, bits, modes: (0..settings.modes as u64).filter_map(mode).collect() })
     }
 
-    /// The modes, in the order in which they were drawn.
-    pub fn modes(&self) -> Vec<Object> {
-        self.modes.iter().map(|mode| self.object(mode)).collect()
-    }
-
-    /// Strings at all distances from the modes, to correlate log p and log R on: for each mode, the
-    /// mode itself and for each count from 1 to n - 1 the mode with so many random bits flipped. M
-    /// times n strings; 7,200 for 60 modes of 120 bits.
-    pub fn test_set(&self) -> Vec<Object> {
-        let mut strings = Vec::with_capacity(self.modes.len() * self.bits);
-        for (mode, number) in self.modes.iter().zip(0..) {
-            let mut stream = Stream::new(self.settings.seed, Purpose::Modes, 1, number);
-            let mut positions: Vec<usize> = (0..self.bits).collect();
-            for flips in 0..self.bits {
-                let mut string = mode.clone();
-                for flip in 0..flips {
-                    positions.swap(flip, flip + stream.below(self.bits - flip));
-                    string[positions[flip] / 64] ^= 1 << (positions[flip] % 64);
-                }
-                strings.push(self.object(&string));
-            }
-        }
-        strings
-    }
-
     /// Hamming distance to the nearest mode, in bits; `None` for what is no text of n bits.
     fn distance(&self, object: &Object) -> Option<u32> {
         let Object::Text(text) = object else { return None };
@@ -219,6 +194,31 @@ impl Reward for BitSequence {
         };
         LogReward::try_from(-self.settings.exponent * distance)
             .map_err(|error| InvalidRaw { raw: raw.to_vec(), reason: error.to_string() })
+    }
+
+    /// The modes, in the order in which they were drawn.
+    fn modes(&self) -> Vec<Object> {
+        self.modes.iter().map(|mode| self.object(mode)).collect()
+    }
+
+    /// Strings at all distances from the modes, to correlate log p and log R on: for each mode, the
+    /// mode itself and for each count from 1 to n - 1 the mode with so many random bits flipped. M
+    /// times n strings; 7,200 for 60 modes of 120 bits.
+    fn test_set(&self) -> Vec<Object> {
+        let mut strings = Vec::with_capacity(self.modes.len() * self.bits);
+        for (mode, number) in self.modes.iter().zip(0..) {
+            let mut stream = Stream::new(self.settings.seed, Purpose::Modes, 1, number);
+            let mut positions: Vec<usize> = (0..self.bits).collect();
+            for flips in 0..self.bits {
+                let mut string = mode.clone();
+                for flip in 0..flips {
+                    positions.swap(flip, flip + stream.below(self.bits - flip));
+                    string[positions[flip] / 64] ^= 1 << (positions[flip] % 64);
+                }
+                strings.push(self.object(&string));
+            }
+        }
+        strings
     }
 }
 

@@ -8,12 +8,14 @@ pub mod bit_sequence;
 pub mod delay;
 pub mod hypergrid;
 pub mod motif;
+pub mod known;
 pub mod table;
 
 pub use bit_sequence::BitSequence;
 pub use delay::Delayed;
 pub use hypergrid::{HypergridReward, Landscape};
 pub use motif::Motif;
+pub use known::Known;
 pub use table::Table;
 
 use crate::environment::Identity;
@@ -33,6 +35,17 @@ pub trait Reward: Send + Sync {
 
     /// log R of one object's raw values (`m` of them).
     fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw>;
+
+    /// Objects to evaluate a policy on, where the task comes with some: log p and log R are
+    /// correlated over them.
+    fn test_set(&self) -> Vec<Object> {
+        Vec::new()
+    }
+
+    /// The modes that a policy should find, where they are known.
+    fn modes(&self) -> Vec<Object> {
+        Vec::new()
+    }
 }
 
 /// One raw value of a reward.

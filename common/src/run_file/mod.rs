@@ -8,6 +8,7 @@
 mod description;
 mod document;
 mod effective;
+mod evaluation;
 mod keys;
 mod learner;
 mod nesting;
@@ -28,6 +29,7 @@ mod value;
 pub use description::{Choice, Description, Form, KeyDescription, described};
 pub use document::parse_override;
 pub use effective::Effective;
+pub use evaluation::Evaluation;
 pub use keys::{Config, Key, Keys, written};
 pub use learner::{Device, Learner, Priority, Replay, Selector};
 pub use objective::{FlowTarget, Objective, ObjectiveKind, Residual, Weighting};
@@ -37,9 +39,7 @@ pub use problem::{Origin, Problem, RunFileError, suggestion};
 pub use reference::{SectionDescription, sections};
 pub use schedule::Schedule;
 pub use section::Section;
-pub use sections::{
-    Actor, AfterWait, Backward, Evaluation, Exploration, OnLearnerLoss, Policy, Run, Weights,
-};
+pub use sections::{Actor, AfterWait, Backward, Exploration, OnLearnerLoss, Policy, Run, Weights};
 pub use toml::Value as Toml;
 pub use units::ByteSize;
 pub use value::{Value, expected_one_of};

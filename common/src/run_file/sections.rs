@@ -1,4 +1,4 @@
-//! The sections about the run, its policy, exploration, actors and evaluation.
+//! The sections about the run, its policy, exploration and actors.
 
 use super::keys::{Config, Keys};
 use super::portfolio::Portfolio;
@@ -216,35 +216,5 @@ impl Config for Actor {
             .at_most(1_024);
         keys.key("weights", &mut self.weights, "the weights that actors sample with");
         keys.table("on_learner_loss", &mut self.on_learner_loss);
-    }
-}
-
-/// `[evaluation]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Time between two exact comparisons with the target, beside the training.
-    pub every: Duration,
-    /// Environments with more states are not compared exactly.
-    pub max_states: u64,
-    /// The least log-reward, after the reward's transform, of an object that counts as good;
-    /// without it none is counted.
-    pub good_log_reward: Option<f64>,
-}
-
-impl Default for Evaluation {
-    fn default() -> Self {
-        Self { every: Duration::from_secs(10), max_states: 2_000_000, good_log_reward: None }
-    }
-}
-
-impl Config for Evaluation {
-    fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("every", &mut self.every, "time between two comparisons with the target")
-            .above(Duration::ZERO);
-        let max_states = "environments with more states are not compared exactly";
-        keys.key("max_states", &mut self.max_states, max_states);
-        let good =
-            "objects of at least this log-reward are counted as good, by exploration setting";
-        keys.key("good_log_reward", &mut self.good_log_reward, good);
     }
 }

@@ -50,11 +50,36 @@ fn distance(table: &mut Table, summary: &Value) {
     figure("Pearson (log p, log R)", "pearson", 4);
     figure("Spearman", "spearman", 4);
     figure("log Z of the target", "log_z_target", 6);
+    evaluation(table, summary);
     table.section("training");
     row(table, summary, "log Z", "log_z", |value| format!("{value:.4}"));
     let mean = |value: f64| format!("{value:.4}");
     row(table, summary, "log Z, mean of 1,000 updates", "log_z_mean_1000", mean);
     row(table, summary, "loss", "loss", short);
+}
+
+fn evaluation(table: &mut Table, summary: &Value) {
+    table.section("evaluation");
+    let figure = |name: &str| summary["evaluation"][name].as_f64();
+    let mut row = |name: &str, text: Option<String>| {
+        if let Some(text) = text {
+            table.row(name, text);
+        }
+    };
+    let ends = figure("test_set.spearman_low").zip(figure("test_set.spearman_high"));
+    let ends = ends.map(|(low, high)| format!(" ({low:.4} to {high:.4})")).unwrap_or_default();
+    row("Spearman, test set", figure("test_set.spearman").map(|of| format!("{of:.4}{ends}")));
+    row("ELBO", figure("samples.elbo").map(|elbo| format!("{elbo:.4}")));
+    row("effective log Z", figure("samples.effective_log_z").map(|z| format!("{z:.4}")));
+    let modes = figure("modes.found").zip(figure("modes.known"));
+    row("modes found", modes.map(|(found, known)| format!("{found} of {known}")));
+    row("best objects, mean log R", figure("top_k.mean_log_reward").map(short));
+    let recent = figure("recent.total_variation").zip(figure("recent.noise_floor"));
+    let recent = recent.map(|(far, floor)| format!("{far:.4}, perfect samples {floor:.4}"));
+    row("total variation, recent objects", recent);
+    let cost = figure("evaluation.seconds").zip(figure("evaluation.share"));
+    let cost = cost.map(|(time, of)| format!("{} s, {:.1} % of the time", short(time), 100.0 * of));
+    row("cost", cost);
 }
 
 fn row(table: &mut Table, summary: &Value, name: &str, key: &str, text: impl Fn(f64) -> String) {

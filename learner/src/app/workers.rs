@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc};
+use tributary_common::estimate::EvaluationData;
 use tributary_common::registry::Task;
 
 use crate::checkpoint::{CheckpointWriter, Contents};
@@ -11,6 +12,7 @@ use crate::dead_letters::DeadLetters;
 use crate::error::LearnerError;
 use crate::evaluate::{Evaluator, EvaluatorDeps};
 use crate::examine::Examiner;
+use crate::findings::Findings;
 use crate::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
 use crate::publish::{Newest, Publisher};
 use crate::run_directory::RunDirectory;
@@ -26,6 +28,7 @@ use crate::yields::Yields;
 pub(super) struct Common<'a> {
     pub(super) facts: &'a RunFacts,
     pub(super) task: Task,
+    pub(super) data: EvaluationData,
     pub(super) observer: &'a Observer,
     pub(super) directory: &'a RunDirectory,
 }
@@ -61,8 +64,11 @@ impl Workers {
         let network = facts.network.as_ref().clone();
         let writer = CheckpointWriter::new(&folder, facts.run_id, facts.incarnation, network);
         let steps = common.steps(training, publisher, checkpoints)?;
-        let ingest = common.ingest();
-        let evaluator = common.evaluator(newest, compared);
+        let config = &facts.run_file.evaluation;
+        let findings = Findings::new(config, &common.task.environment, &common.data);
+        let findings = Arc::new(findings);
+        let ingest = common.ingest(Arc::clone(&findings));
+        let evaluator = common.evaluator(newest, findings, compared);
         let (finish_evaluation, finish) = crossbeam_channel::bounded(0);
         Ok(Self {
             trainer: spawn("trainer", move || steps.run())?,
@@ -99,7 +105,7 @@ impl Common<'_> {
         Steps::new(training, config, deps)
     }
 
-    fn ingest(&self) -> Ingest {
+    fn ingest(&self, findings: Arc<Findings>) -> Ingest {
         let learner = &self.facts.run_file.learner;
         let goals = IntakeGoals { generated: learner.generated, paid: learner.paid };
         let Task { environment, undelayed, .. } = &self.task;
@@ -112,19 +118,27 @@ impl Common<'_> {
                 self.facts.run_file.exploration.settings(),
                 self.facts.run_file.evaluation.good_log_reward,
             ),
+            findings,
             dead_letters: DeadLetters::new(&self.directory.join("rejected.jsonl")),
         };
         Ingest::new(goals, deps)
     }
 
-    fn evaluator(&self, newest: Newest, compared: Arc<Notify>) -> Evaluator {
+    fn evaluator(
+        &self,
+        newest: Newest,
+        findings: Arc<Findings>,
+        compared: Arc<Notify>,
+    ) -> Evaluator {
         let deps = EvaluatorDeps {
             task: self.task.clone(),
+            data: self.data.clone(),
             network: Arc::clone(&self.facts.network),
             newest,
+            findings,
             board: Arc::clone(&self.observer.board),
             compared,
         };
-        Evaluator::new(&self.facts.run_file.evaluation, deps)
+        Evaluator::new(&self.facts.run_file, deps)
     }
 }

@@ -124,6 +124,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         waited_seconds: view.waited_seconds().into_iter().collect(),
         actors: view.actors.iter().map(row).collect(),
         yields: yields(facts, view),
+        evaluation: figures.evaluation_values().into_iter().collect(),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,

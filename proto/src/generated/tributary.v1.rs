@@ -1338,6 +1338,13 @@ pub struct StatusReply {
     /// What each exploration setting has brought, by its number.
     #[prost(message, repeated, tag = "19")]
     pub yields: ::prost::alloc::vec::Vec<SettingYield>,
+    /// Figures of evaluation besides the exact ones, by their names in `metrics.jsonl`, such as
+    /// "test_set.spearman"; those that are not known are left out.
+    #[prost(btree_map = "string, double", tag = "24")]
+    pub evaluation: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        f64,
+    >,
 }
 /// What the actors of one exploration setting have brought. An object belongs to the setting that
 /// found it first, so that the settings add up to `Counters.generated` and `Counters.paid`.

@@ -287,3 +287,16 @@ fn distances_are_counted_in_what_objects_are_made_of() {
     assert_eq!(distance(&blocks, &a, &b), Some(1.0));
     assert_eq!(distance(&blocks, &a, &text("Br")), None);
 }
+
+#[test]
+fn a_text_may_name_a_sequence_that_is_not_finished() {
+    let fixed = Sequence::over_alphabet("ACGT", Length::Length(4)).unwrap();
+    assert_eq!(fixed.unfinished("CA"), Some(vec![2, 2, 1, 0, 0]));
+    assert_eq!(fixed.unfinished(""), Some(vec![0; 5]));
+    assert_eq!(fixed.unfinished("ACGTA"), None);
+    assert_eq!(fixed.unfinished("AX"), None);
+    let blocks = Sequence::over_vocabulary(words(&["Br", "C1CC1"]), Length::Length(3)).unwrap();
+    assert_eq!(blocks.unfinished("C1CC1"), Some(vec![1, 2, 0, 0]));
+    let any = fixed.built_by(Construction::AnyPosition).unwrap();
+    assert_eq!(any.unfinished("CA"), None);
+}

@@ -174,7 +174,7 @@ fn row(line: &str, separator: char) -> Result<(String, String), String> {
 }
 
 /// The first field of a line, and what is behind its separator.
-fn field(line: &str, separator: char) -> Result<(String, Option<&str>), String> {
+pub(crate) fn field(line: &str, separator: char) -> Result<(String, Option<&str>), String> {
     let Some(mut quoted) = line.trim_start_matches(' ').strip_prefix('"') else {
         return Ok(match line.split_once(separator) {
             Some((field, rest)) => (field.trim().to_owned(), Some(rest)),

@@ -76,7 +76,14 @@ fn training(status: &StatusReply) -> String {
     let mut parts = vec![format!("step {}", grouped(status.counters.unwrap_or_default().updates))];
     parts.extend(status.loss.map(|loss| format!("loss {}", short(loss))));
     parts.extend(status.log_z.map(|log_z| format!("log Z {log_z:.3}")));
-    parts.extend(status.exact.as_ref().map(|e| format!("TV {:.4}", e.total_variation)));
+    let figure = |name: &str| status.evaluation.get(name).copied();
+    match &status.exact {
+        Some(exact) => parts.push(format!("TV {:.4}", exact.total_variation)),
+        None => parts.extend(figure("test_set.spearman").map(|of| format!("Spearman {of:.3}"))),
+    }
+    if let (Some(found), Some(known)) = (figure("modes.found"), figure("modes.known")) {
+        parts.push(format!("modes {found}/{known}"));
+    }
     parts.join("  ")
 }
 

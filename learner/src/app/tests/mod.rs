@@ -4,6 +4,7 @@
 mod actor;
 mod control;
 mod end;
+mod evaluation;
 mod exploration;
 mod refusals;
 mod sessions;
@@ -62,6 +63,8 @@ batch = 2
 
 const WORDS_TABLE: &str = "word\tvalue\nAA\t1\nAB\t2\nBA\t3\nBB\t4\n";
 
+const CELLS: &str = "cell\n0 0\n3 3\n1 2\n2 1\n";
+
 /// A trajectory of the grid that is legal, and its reward.
 const GOOD: (&[u32], f64) = (&[0, 1, 0], 0.6);
 
@@ -79,6 +82,7 @@ fn options(folder: &Path, run_file: &str, sets: &[&str]) -> Options {
     let path = folder.join("input.toml");
     fs::write(&path, run_file).unwrap();
     fs::write(folder.join("words.tsv"), WORDS_TABLE).unwrap();
+    fs::write(folder.join("cells.csv"), CELLS).unwrap();
     let pair = |set: &&str| tributary_common::run_file::parse_override(set).unwrap();
     Options {
         run_file: path,
