@@ -24,6 +24,7 @@ pub mod hand_over;
 pub mod http;
 pub mod incoming;
 pub mod ingest;
+pub mod interference;
 mod locks;
 pub mod metrics;
 pub mod objective;

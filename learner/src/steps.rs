@@ -9,6 +9,7 @@ use tributary_common::random::{Purpose, Stream};
 use crate::checkpoint::Contents;
 use crate::figures::Board;
 use crate::hand_over::HandOver;
+use crate::interference::Interference;
 use crate::panics;
 use crate::publish::Publisher;
 use crate::replay::Samples;
@@ -46,6 +47,8 @@ pub struct StepsDeps {
     pub skipped: SkippedBatches,
     /// To the thread that writes checkpoints.
     pub checkpoints: Sender<Contents>,
+    /// Measures how gradients agree, where the run file asks for that.
+    pub interference: Option<Interference>,
 }
 
 /// The trainer's thread.
@@ -91,6 +94,7 @@ impl Steps {
             let Some(waited) = self.deps.hand_over.draw(&mut stream, &mut samples) else { break };
             self.deps.board.update(|figures| figures.waited("trainer.data", waited));
             self.update(&samples)?;
+            self.measure(&samples);
             if self.training.step().is_multiple_of(self.config.publish_every) {
                 self.publish()?;
             }
@@ -134,6 +138,37 @@ impl Steps {
             }
         }
         Ok(())
+    }
+
+    /// Measures interference when it is due; its cost is counted, its failure is no training's.
+    fn measure(&mut self, samples: &Samples) {
+        let Some(interference) = &mut self.deps.interference else { return };
+        interference.see(samples);
+        let step = self.training.step();
+        if !interference.is_due(step) {
+            return;
+        }
+        let start = Instant::now();
+        let chosen = interference.chosen(samples);
+        let products = panics::contain(|| self.training.gradient_products(samples, &chosen));
+        let figures = match products {
+            Ok(Ok(products)) => {
+                products.map(|of| interference.figures(step, samples, &chosen, &of))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no measurement of interference");
+                None
+            }
+            Err(cause) => {
+                tracing::warn!(cause, "no measurement of interference: panic");
+                None
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        self.deps.board.update(|all| {
+            all.evaluation.interference = figures.or(all.evaluation.interference);
+            all.evaluation.interference_seconds += seconds;
+        });
     }
 
     fn count(&mut self, report: &UpdateReport, samples: &Samples) {

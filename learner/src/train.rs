@@ -1,8 +1,11 @@
 //! Training with libtorch: a batch of trajectories in, better weights out.
 
+mod gradients;
+
 use std::ops::Range;
 use std::sync::Arc;
 
+use tch::Tensor;
 use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
@@ -122,7 +125,8 @@ impl Trainer {
         self.network.network()
     }
 
-    fn try_update(&mut self, samples: &Samples) -> Result<UpdateReport, TrainError> {
+    /// The gradient of the network's parameters, and the loss; the terms stay in memory.
+    fn gradient(&mut self, samples: &Samples) -> Result<(Tensor, f64), TrainError> {
         let Memory { batch, probabilities, terms, gradients, logits, logit_gradient } =
             &mut self.memory;
         batch.build(&*self.environment, samples)?;
@@ -143,14 +147,18 @@ impl Trainer {
             fit_backward(terms, gradients);
         }
         probabilities.logit_gradient(batch, gradients, logit_gradient);
-        let mut gradient = self.network.backward(forward, logit_gradient)?;
+        Ok((self.network.backward(forward, logit_gradient)?, loss))
+    }
+
+    fn try_update(&mut self, samples: &Samples) -> Result<UpdateReport, TrainError> {
+        let (mut gradient, loss) = self.gradient(samples)?;
         let gradient_norm = gradient.f_norm()?.f_double_value(&[])?;
         if !gradient_norm.is_finite() {
             return Err(TrainError::Gradient { norm: gradient_norm });
         }
-        let squared_residuals = squared_residuals(terms);
-        let log_z = (terms.log_z, gradients.log_z);
-        let rows = batch.states.len();
+        let squared_residuals = squared_residuals(&self.memory.terms);
+        let log_z = (self.memory.terms.log_z, self.memory.gradients.log_z);
+        let rows = self.memory.batch.states.len();
         clip(&mut gradient, gradient_norm, self.optimizer.clip_norm)?;
         let learning_rate = match self.apply(&gradient, log_z) {
             Ok(learning_rate) => learning_rate,
@@ -177,7 +185,7 @@ impl Trainer {
     /// learning rate of the weights.
     fn apply(
         &mut self,
-        gradient: &tch::Tensor,
+        gradient: &Tensor,
         (log_z, log_z_gradient): (f64, f64),
     ) -> Result<f64, TrainError> {
         let fraction = self.optimizer.learning_rate_fraction(self.step);
@@ -281,6 +289,14 @@ impl Training for Trainer {
         to_host(&self.network.flat, &mut state.weights)?;
         to_host(&self.average.values, &mut state.ema)?;
         Ok(state)
+    }
+
+    fn gradient_products(
+        &mut self,
+        samples: &Samples,
+        chosen: &[usize],
+    ) -> Result<Option<Vec<f64>>, TrainError> {
+        self.products(samples, chosen).map(Some)
     }
 
     fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {

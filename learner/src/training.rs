@@ -28,6 +28,16 @@ pub trait Training: Send {
     /// are addressed by the step.
     fn state(&self) -> Result<TrainingState, TrainError>;
 
+    /// For [interference](crate::interference): the inner products of the gradients of these
+    /// trajectories of a batch, all pairs, row after row; `None` where training has no gradients.
+    fn gradient_products(
+        &mut self,
+        _samples: &Samples,
+        _chosen: &[usize],
+    ) -> Result<Option<Vec<f64>>, TrainError> {
+        Ok(None)
+    }
+
     /// Goes on from a state of the same network.
     fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError>;
 }

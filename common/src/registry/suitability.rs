@@ -17,6 +17,11 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
     if objective.kind == ObjectiveKind::LogPartitionVariance && run_file.learner.batch < 2 {
         refuse("kind", format!("{kind:?}: `learner.batch` must be at least 2"));
     }
+    let is_measured = run_file.evaluation.interference_every.is_some();
+    if objective.kind == ObjectiveKind::LogPartitionVariance && is_measured {
+        let why = "has no loss of a single trajectory: not with `evaluation.interference_every`";
+        refuse("kind", format!("{kind:?}: {why}"));
+    }
     if objective.needs_state_rewards() {
         let (key, value) = if objective.forward_looking {
             ("forward_looking", "true".to_owned())
@@ -134,6 +139,10 @@ mod tests {
         assert!(fitted.contains("= \"flow_matching\" has no P_B to be fitted"), "{fitted}");
         let alone = [("objective.kind", "log_partition_variance"), ("learner.batch", "1")];
         let alone = problems(task(GRID, "kind = 'cosine'", &alone));
+        let measured =
+            [("objective.kind", "log_partition_variance"), ("evaluation.interference_every", "10")];
+        let measured = problems(task(GRID, "kind = 'cosine'", &measured));
+        assert!(measured.contains("no loss of a single trajectory"), "{measured}");
         assert!(alone.ends_with("`learner.batch` must be at least 2"), "{alone}");
     }
 }

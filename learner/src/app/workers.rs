@@ -14,6 +14,7 @@ use crate::evaluate::{Evaluator, EvaluatorDeps};
 use crate::examine::Examiner;
 use crate::findings::Findings;
 use crate::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
+use crate::interference::Interference;
 use crate::publish::{Newest, Publisher};
 use crate::run_directory::RunDirectory;
 use crate::service::RunFacts;
@@ -101,6 +102,7 @@ impl Common<'_> {
             roster: Arc::clone(&self.observer.roster),
             skipped: SkippedBatches::new(&self.directory.join("skipped")),
             checkpoints,
+            interference: Interference::of_run(&self.facts.run_file.evaluation),
         };
         Steps::new(training, config, deps)
     }

@@ -9,6 +9,7 @@ use tributary_common::estimate::{SampleFigures, TargetSampleFigures, TestSetFigu
 use tributary_common::exact::Empirical;
 
 use crate::findings::{ModeFigures, TopFigures};
+use crate::interference::InterferenceFigures;
 
 /// Estimates of the newest weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -43,6 +44,10 @@ pub struct EvaluationFigures {
     pub top_k: Option<TopFigures>,
     /// The distance of the last accepted objects from the target.
     pub recent: Option<Empirical>,
+    /// How gradients of trajectories agree.
+    pub interference: Option<InterferenceFigures>,
+    /// Seconds of the trainer's thread that measuring this took.
+    pub interference_seconds: f64,
 }
 
 impl EvaluationFigures {
@@ -60,6 +65,13 @@ impl EvaluationFigures {
         add(&mut values, "modes", &self.modes);
         add(&mut values, "top_k", &self.top_k);
         add(&mut values, "recent", &self.recent);
+        if let Some(interference) = &self.interference {
+            values.insert("interference.step".to_owned(), interference.step as f64);
+            values.insert("interference.seconds".to_owned(), self.interference_seconds);
+            for (class, pairs) in interference.classes() {
+                add(&mut values, class, &pairs);
+            }
+        }
         values
     }
 }
@@ -76,6 +88,7 @@ fn add(values: &mut BTreeMap<String, f64>, group: &str, figures: &impl Serialize
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::interference::PairFigures;
 
     fn all() -> EvaluationFigures {
         let some = Some(0.5);
@@ -122,6 +135,12 @@ mod tests {
             estimates: Some(estimates),
             modes: Some(ModeFigures { known: 60, found: 3 }),
             top_k: Some(top),
+            interference_seconds: 0.5,
+            interference: Some(InterferenceFigures {
+                step: 3,
+                all: PairFigures { pairs: 1, inner_product: some, cosine: some },
+                ..InterferenceFigures::default()
+            }),
             recent: Some(Empirical { objects: 8, total_variation: 0.5, noise_floor: 0.25 }),
         }
     }
@@ -140,6 +159,8 @@ mod tests {
             ("modes.found", 3.0),
             ("top_k.novelty", 0.5),
             ("recent.noise_floor", 0.25),
+            ("interference.all.cosine", 0.5),
+            ("interference.lag_100.pairs", 0.0),
         ] {
             assert_eq!(values.get(name), Some(&value), "{name}");
         }
@@ -155,6 +176,12 @@ mod tests {
             // An interval's ends share the line of their figure.
             let of_interval = ["_low", "_high"].iter().find_map(|end| name.strip_suffix(end));
             let name = of_interval.unwrap_or(&name);
+            // Every class of pairs has the same figures.
+            let mut parts: Vec<&str> = name.split('.').collect();
+            if parts.len() == 3 {
+                parts[1] = "CLASS";
+            }
+            let name = parts.join(".");
             assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/evaluation.md");
         }
     }

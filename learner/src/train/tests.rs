@@ -232,3 +232,91 @@ fn a_device_that_is_not_there_is_an_error() {
     assert!(matches!(device(run_file::Device::Cuda), Err(TrainError::NoCuda)));
     assert_eq!(device(run_file::Device::Auto).unwrap(), tch::Device::Cpu);
 }
+
+/// With no hidden layer the gradient of a trajectory is, for each input's row, the sum of the
+/// gradients of the logits over the states in which that input is on.
+#[test]
+fn of_a_linear_policy_the_products_of_gradients_are_those_of_the_closed_form() {
+    let (run_file, task) = run(&[("policy.hidden", "[]")]);
+    let environment = &*task.environment;
+    let samples = &batches(&task)[0];
+    let chosen = [0, 3, 7, 15];
+    let mut trainer = trainer(&run_file, &task);
+    let snapshot = {
+        let network = Arc::new(trainer.network().clone());
+        Snapshot::new(network, trainer.publish(0).unwrap().raw)
+    };
+    let heads = snapshot.heads();
+    let log_z = trainer.log_z();
+    // For each state of a trajectory: its inputs, and the gradient of the loss by its logits.
+    let trajectory = |i: usize| {
+        let actions = samples.iter_actions().nth(i).unwrap();
+        let mut state = vec![0; environment.state_width()];
+        environment.reset(&mut state);
+        let (mut inputs, mut gradients, mut residual) = (Vec::new(), Vec::new(), log_z);
+        residual -= samples.log_rewards[i];
+        for step in 0..=actions.len() {
+            let mut states = States::default();
+            states.push(environment, &state);
+            let mut scratch = Scratch::default();
+            let row = snapshot.forward(&mut scratch, &states.features);
+            let mut gradient = vec![0.0; heads.width()];
+            let mut log_p = Vec::new();
+            let legal = states.forward.row(0);
+            heads.log_forward(row, legal, states.can_stop[0], &mut log_p);
+            let columns: Vec<usize> =
+                legal.iter().map(|&a| a as usize).chain([heads.exit_column()]).collect();
+            let taken = actions.get(step).map_or(heads.exit_column(), |&action| action as usize);
+            for (&column, log_p) in columns.iter().zip(&log_p) {
+                gradient[column] += f64::from(u8::from(column == taken)) - log_p.exp();
+            }
+            let place = columns.iter().position(|&column| column == taken).unwrap();
+            residual += log_p[place];
+            if step > 0 {
+                let ways = states.backward.row(0);
+                heads.log_backward(row, ways, &mut log_p);
+                let mut before = state.clone();
+                let undone = ways.iter().position(|&way| {
+                    environment.forward_of(&state, way) == actions[step - 1] && {
+                        before.copy_from_slice(&state);
+                        environment.undo(&mut before, way);
+                        true
+                    }
+                });
+                let undone = undone.unwrap();
+                residual -= log_p[undone];
+                for (place, (&way, log_p)) in ways.iter().zip(&log_p).enumerate() {
+                    let column = heads.backward_column() + way as usize;
+                    gradient[column] -= f64::from(u8::from(place == undone)) - log_p.exp();
+                }
+            }
+            inputs.push(states.features.row(0).to_vec());
+            gradients.push(gradient);
+            if let Some(&action) = actions.get(step) {
+                environment.step(&mut state, action);
+            }
+        }
+        gradients.iter_mut().flatten().for_each(|g| *g *= 2.0 * residual);
+        (inputs, gradients)
+    };
+    let products = trainer.gradient_products(samples, &chosen).unwrap().unwrap();
+    for (i, &one) in chosen.iter().enumerate() {
+        for (j, &other) in chosen.iter().enumerate() {
+            let ((inputs, gradients), (others, theirs)) = (trajectory(one), trajectory(other));
+            let mut expected = 0.0;
+            for (inputs, gradient) in inputs.iter().zip(&gradients) {
+                for (others, theirs) in others.iter().zip(&theirs) {
+                    let shared = inputs.iter().filter(|input| others.contains(input)).count();
+                    let product: f64 = gradient.iter().zip(theirs).map(|(a, b)| a * b).sum();
+                    // The bias is on in every state.
+                    expected += (1.0 + shared as f64) * product;
+                }
+            }
+            let found = products[i * chosen.len() + j];
+            let off = (found - expected).abs();
+            assert!(off < 1e-4 * (1.0 + expected.abs()), "{one}, {other}: {found}, {expected}");
+        }
+    }
+    let step = trainer.step();
+    assert_eq!(step, 0, "a measurement is no update");
+}

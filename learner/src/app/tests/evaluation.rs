@@ -39,7 +39,7 @@ async fn without_a_list_of_states_there_are_estimates_and_findings() {
     let (elbo, effective) = (of("samples.elbo").unwrap(), of("samples.effective_log_z").unwrap());
     assert!(elbo <= effective && of("samples.count") == Some(20.0), "{summary:#}");
     assert_eq!(of("recent.objects"), None);
-    assert!(of("evaluation.seconds").unwrap() > 0.0 && of("evaluation.share").unwrap() > 0.0);
+    assert!(of("evaluation.seconds").unwrap() > 0.0);
     let kept = std::fs::read_to_string(learner.path("data/cells.csv")).unwrap();
     assert!(kept.starts_with("cell\n"), "{kept}");
     let run_file = std::fs::read_to_string(learner.path("run.toml")).unwrap();
