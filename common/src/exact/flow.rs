@@ -11,6 +11,11 @@ use crate::network::States;
 pub trait BackwardPolicy {
     /// Appends, for each state, log P_B of its legal backward actions in their order.
     fn log_backward(&mut self, states: &States, out: &mut Vec<f64>);
+
+    /// No states yet, made for the questions of this policy.
+    fn states(&self) -> States {
+        States::default()
+    }
 }
 
 impl BackwardPolicy for SnapshotPolicy<'_> {
@@ -18,9 +23,13 @@ impl BackwardPolicy for SnapshotPolicy<'_> {
         let heads = self.snapshot.heads();
         let rows = self.snapshot.forward(&mut self.scratch, &states.features);
         for (i, row) in rows.chunks_exact(heads.width()).enumerate() {
-            heads.log_backward(row, states.backward.row(i), &mut self.row);
+            heads.log_backward(states, i, row, &mut self.row);
             out.extend_from_slice(&self.row);
         }
+    }
+
+    fn states(&self) -> States {
+        States::new(self.snapshot.heads())
     }
 }
 
@@ -46,7 +55,7 @@ pub fn log_flows(
     let mut objects = target.log_rewards().iter().rev();
     let mut state = vec![0; environment.state_width()];
     let (mut parent, mut ways) = (state.clone(), Vec::new());
-    let (mut asked, mut log_backward) = (States::default(), Vec::new());
+    let (mut asked, mut log_backward) = (policy.states(), Vec::new());
     let mut end = list.states();
     while end > 0 {
         if !keep_going() {

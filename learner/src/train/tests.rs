@@ -256,7 +256,7 @@ fn of_a_linear_policy_the_products_of_gradients_are_those_of_the_closed_form() {
         let (mut inputs, mut gradients, mut residual) = (Vec::new(), Vec::new(), log_z);
         residual -= samples.log_rewards[i];
         for step in 0..=actions.len() {
-            let mut states = States::default();
+            let mut states = States::new(heads);
             states.push(environment, &state);
             let mut scratch = Scratch::default();
             let row = snapshot.forward(&mut scratch, &states.features);
@@ -274,7 +274,7 @@ fn of_a_linear_policy_the_products_of_gradients_are_those_of_the_closed_form() {
             residual += log_p[place];
             if step > 0 {
                 let ways = states.backward.row(0);
-                heads.log_backward(row, ways, &mut log_p);
+                heads.log_backward(&states, 0, row, &mut log_p);
                 let mut before = state.clone();
                 let undone = ways.iter().position(|&way| {
                     environment.forward_of(&state, way) == actions[step - 1] && {
