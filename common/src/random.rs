@@ -25,6 +25,8 @@ pub enum Purpose {
     Modes = 6,
     /// Paths, samples and resamples of an evaluation.
     Evaluation = 10,
+    /// What dropout leaves out of one update.
+    Dropout = 11,
 }
 
 /// One stream of random numbers.

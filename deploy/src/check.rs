@@ -120,6 +120,7 @@ fn sizes(table: &mut Table, run_file: &RunFile, task: &Task) {
     table.row("longest trajectory", format!("{} actions", environment.max_steps()));
     table.section("network");
     let network = Network::of_run(run_file, environment.as_ref());
+    table.row("architecture", network.architecture());
     table.row("inputs", format!("{}, 0 or 1", grouped(environment.features() as u64)));
     table.row("parameters", grouped(network.parameter_count() as u64));
 }

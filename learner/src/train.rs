@@ -9,6 +9,7 @@ use tch::Tensor;
 use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
+use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Task;
 use tributary_common::run_file::{Backward, LogZInitial, Optimizer, RunFile};
 
@@ -36,6 +37,7 @@ pub struct Trainer {
     environment: Arc<dyn Environment>,
     objective: Box<dyn Objective>,
     incarnation: Incarnation,
+    seed: u64,
     network: TorchNetwork,
     adam: Adam,
     average: MovingAverage,
@@ -99,6 +101,7 @@ impl Trainer {
             environment,
             objective: objective(&run_file.objective),
             incarnation,
+            seed: run_file.run.seed,
             network,
             adam,
             average,
@@ -127,10 +130,11 @@ impl Trainer {
 
     /// The gradient of the network's parameters, and the loss; the terms stay in memory.
     fn gradient(&mut self, samples: &Samples) -> Result<(Tensor, f64), TrainError> {
+        let dropout = self.dropout_seed();
         let Memory { batch, probabilities, terms, gradients, logits, logit_gradient } =
             &mut self.memory;
         batch.build(&*self.environment, samples)?;
-        let forward = self.network.forward(&batch.states.features)?;
+        let forward = self.network.forward_in_training(&batch.states.features, dropout)?;
         forward.to_host(logits)?;
         probabilities.terms(batch, logits, terms);
         let untouched = self.log_z_adam.moments.steps == 0;
@@ -179,6 +183,11 @@ impl Trainer {
             mean_log_reward,
             rows,
         })
+    }
+
+    /// Of each update its own, the same whenever the update is done.
+    fn dropout_seed(&self) -> u64 {
+        Stream::new(self.seed, Purpose::Dropout, self.step, 0).bits()
     }
 
     /// Steps against the gradient of the weights, and from log Z against its own; returns the

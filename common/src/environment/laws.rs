@@ -24,7 +24,8 @@ pub struct BrokenLaw {
 /// - `inverse` and `forward_of` are a bijection between the forward edges into a state and the
 ///   backward edges out of it, and `step` and `undo` walk each edge both ways; only the initial
 ///   state has no backward edge;
-/// - the network's inputs are in range and differ between states;
+/// - the network's inputs are in range and differ between states, and are tokens at positions as
+///   `tokens` says;
 /// - a finished state, its object and its object's text name each other;
 /// - the paths to a state, where they are counted, are as many as those to the states before it
 ///   together, each as often as edges lead from it;
@@ -214,11 +215,35 @@ impl<'a> Laws<'a> {
     fn check_features(&mut self, state: &[u32]) -> Checked {
         let mut features = Vec::new();
         self.environment.active_features(state, &mut features);
+        self.check_tokens(state, &features)?;
         features.sort_unstable();
         check_list(state, &features, self.environment.features(), "inputs (sorted)")?;
         let first = self.state_of_features.entry(features).or_insert_with(|| state.to_vec());
         if first != state {
             return broken(state, format!("the network cannot tell it from {first:?}"));
+        }
+        Ok(())
+    }
+
+    fn check_tokens(&self, state: &[u32], features: &[u32]) -> Checked {
+        let Some(layout) = self.environment.tokens() else { return Ok(()) };
+        if layout.features() != self.environment.features() {
+            return broken(state, format!("the inputs are not those of {layout:?}"));
+        }
+        let positions: Vec<u32> = features.iter().map(|&input| layout.position(input)).collect();
+        if !positions.windows(2).all(|pair| pair[0] < pair[1]) {
+            return broken(state, format!("positions {positions:?} of tokens are not ascending"));
+        }
+        if !layout.appended {
+            return Ok(());
+        }
+        for action in self.legal(state) {
+            let mut next = Vec::new();
+            self.environment.active_features(&self.stepped(state, action), &mut next);
+            let (last, before) = next.split_last().unwrap_or((&0, &[]));
+            if before != features || layout.position(*last) as usize != features.len() {
+                return broken(state, format!("action {action} does not append one token"));
+            }
         }
         Ok(())
     }

@@ -8,9 +8,11 @@
 pub mod hypergrid;
 pub mod laws;
 pub mod sequence;
+mod tokens;
 
 pub use hypergrid::Hypergrid;
 pub use sequence::Sequence;
+pub use tokens::TokenLayout;
 
 use crate::object::Object;
 use crate::random::{Purpose, Stream};
@@ -80,6 +82,11 @@ pub trait Environment: Send + Sync {
 
     /// Appends the indices of the inputs that are 1 in `state`, each below `features()`.
     fn active_features(&self, state: &[u32], features: &mut Vec<u32>);
+
+    /// How the inputs are tokens at positions, where they are: what `network = "transformer"` needs.
+    fn tokens(&self) -> Option<TokenLayout> {
+        None
+    }
 
     /// The finished object of a state where the construction may stop.
     fn object(&self, state: &[u32]) -> Object;

@@ -28,7 +28,10 @@ use self::insert::Insert;
 use self::list::{ByLength, ByPosition};
 use self::prepend_append::PrependAppend;
 use self::vocabulary::{Tokens, Vocabulary};
-use super::{Enumeration, Environment, Identity, InvalidConfiguration, MOST_FEATURES, NotAnObject};
+use super::{
+    Enumeration, Environment, Identity, InvalidConfiguration, MOST_FEATURES, NotAnObject,
+    TokenLayout,
+};
 use crate::object::Object;
 
 crate::choices! {
@@ -304,6 +307,12 @@ impl Environment for Sequence {
         let vocabulary = self.vocabulary.len() as u32;
         let filled = (0..).zip(&state[1..]).filter(|(_, word)| **word > 0);
         features.extend(filled.map(|(position, word)| position * vocabulary + word - 1));
+    }
+
+    fn tokens(&self) -> Option<TokenLayout> {
+        let (positions, vocabulary) = (self.length.longest(), self.vocabulary.len());
+        let appended = self.construction == Construction::Append;
+        Some(TokenLayout { positions, vocabulary, appended })
     }
 
     fn object(&self, state: &[u32]) -> Object {

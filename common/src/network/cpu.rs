@@ -2,10 +2,20 @@
 //!
 //! A row's result does not depend on the batch that it is in.
 
+mod attention;
+mod cache;
+mod rows;
+
+use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
+pub use cache::Cache;
+
+use self::attention::attend;
+use self::rows::{gelu, layer_norm};
 use super::kernels::{self, PackedEmbedding, PackedLinear};
-use super::{Activation, Backend, Heads, LayerKind, Network, Ragged, Weights};
+use super::{Activation, Backend, Heads, LayerKind, Network, Query, Ragged, Sequences, Weights};
 
 /// A network with one snapshot of weights, ready to run; shared by threads, never changed.
 pub struct Snapshot {
@@ -17,6 +27,7 @@ pub struct Snapshot {
 enum Packed {
     Embedding(PackedEmbedding),
     Linear(PackedLinear),
+    Norm { weight: Vec<f32>, bias: Vec<f32> },
 }
 
 impl Snapshot {
@@ -32,12 +43,14 @@ impl Snapshot {
             .layers()
             .iter()
             .map(|layer| {
-                let weight = take(layer.inputs * layer.outputs);
-                let bias = take(layer.outputs);
+                let [weight, bias] = layer.parameters().map(|parameter| take(parameter.len()));
                 match layer.kind {
                     LayerKind::Embedding => Packed::Embedding(PackedEmbedding::new(weight, bias)),
                     LayerKind::Linear => {
                         Packed::Linear(PackedLinear::new(weight, bias, layer.inputs, layer.outputs))
+                    }
+                    LayerKind::Norm => {
+                        Packed::Norm { weight: weight.to_vec(), bias: bias.to_vec() }
                     }
                 }
             })
@@ -57,9 +70,31 @@ impl Snapshot {
 
     /// Output rows of states, `[rows, heads.width()]`, in `scratch`'s memory until its next use.
     pub fn forward<'s>(&self, scratch: &'s mut Scratch, features: &Ragged) -> &'s [f32] {
-        let output = self.network.forward(&mut Run { snapshot: self, scratch }, features);
-        scratch.spare.push(output);
-        scratch.spare.last().map_or(&[], Vec::as_slice)
+        let run = &mut Run { snapshot: self, scratch, cached: None };
+        let Ok(output) = self.network.forward(run, features);
+        scratch.keep(output)
+    }
+
+    /// The same rows, to the bit, for states that stay in their slots while they grow, row `i` in
+    /// slot `slots[i]`: where tokens are appended and the network attends, only what is new since
+    /// the slot's last state is computed.
+    pub fn forward_in_slots<'s>(
+        &self,
+        scratch: &'s mut Scratch,
+        cache: &mut Cache,
+        slots: &[usize],
+        features: &Ragged,
+    ) -> &'s [f32] {
+        let columns = self.network.cached_columns();
+        if columns.is_empty() {
+            return self.forward(scratch, features);
+        }
+        let rows = (0..features.rows()).map(|i| features.row(i));
+        let known: Vec<usize> =
+            slots.iter().zip(rows).map(|(&slot, row)| cache.prepare(slot, row, &columns)).collect();
+        let run = &mut Run { snapshot: self, scratch, cached: Some((cache, slots)) };
+        let Ok(output) = self.network.forward_continued(run, features, &known);
+        scratch.keep(output)
     }
 }
 
@@ -72,118 +107,183 @@ pub fn instructions() -> &'static str {
 #[derive(Default)]
 pub struct Scratch {
     spare: Vec<Vec<f32>>,
+    attention: Vec<f32>,
+}
+
+impl Scratch {
+    /// Rows that are to be overwritten.
+    fn take(&mut self, rows: usize, columns: usize) -> Rows {
+        let mut values = self.spare.pop().unwrap_or_default();
+        values.resize(rows * columns, 0.0);
+        Rows { values, columns }
+    }
+
+    fn keep(&mut self, output: Rows) -> &[f32] {
+        self.spare.push(output.values);
+        self.spare.last().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Numbers, `[rows, columns]`.
+struct Rows {
+    values: Vec<f32>,
+    columns: usize,
+}
+
+impl Rows {
+    fn count(&self) -> usize {
+        self.values.len() / self.columns
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.columns..(row + 1) * self.columns]
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.values.chunks_exact_mut(self.columns)
+    }
 }
 
 struct Run<'a> {
     snapshot: &'a Snapshot,
     scratch: &'a mut Scratch,
+    /// The keys and values of elements before those of this run, and the slot of each sequence.
+    cached: Option<(&'a mut Cache, &'a [usize])>,
 }
 
 impl Run<'_> {
-    fn output(&mut self, rows: usize, layer: usize) -> Vec<f32> {
-        let mut output = self.scratch.spare.pop().unwrap_or_default();
-        output.resize(rows * self.snapshot.network.layers()[layer].outputs, 0.0);
-        output
+    fn output(&mut self, rows: usize, layer: usize) -> Rows {
+        self.scratch.take(rows, self.snapshot.network.layers()[layer].outputs)
+    }
+}
+
+/// What the kernels do of an activation, and whether a GELU is left to do.
+fn split(activation: Activation) -> (Activation, bool) {
+    match activation {
+        Activation::Gelu => (Activation::Identity, true),
+        Activation::Identity | Activation::Relu => (activation, false),
     }
 }
 
 impl Backend for Run<'_> {
-    type Tensor = Vec<f32>;
+    type Tensor = Rows;
+    type Error = Infallible;
 
-    fn embedding_bag(&mut self, layer: usize, rows: &Ragged, activation: Activation) -> Vec<f32> {
+    fn embedding_bag(
+        &mut self,
+        layer: usize,
+        rows: &Ragged,
+        activation: Activation,
+    ) -> Result<Rows, Infallible> {
         let mut output = self.output(rows.rows(), layer);
+        let (fused, is_gelu) = split(activation);
         if let Packed::Embedding(packed) = &self.snapshot.layers[layer] {
-            packed.forward(&rows.values, &rows.offsets, activation, &mut output);
+            packed.forward(&rows.values, &rows.offsets, fused, &mut output.values);
         }
-        output
+        if is_gelu {
+            gelu(&mut output.values);
+        }
+        Ok(output)
     }
 
-    fn linear(&mut self, layer: usize, input: Vec<f32>, activation: Activation) -> Vec<f32> {
-        let rows = input.len() / self.snapshot.network.layers()[layer].inputs;
+    fn linear(
+        &mut self,
+        layer: usize,
+        input: &Rows,
+        activation: Activation,
+    ) -> Result<Rows, Infallible> {
+        let rows = input.count();
         let mut output = self.output(rows, layer);
+        let (fused, is_gelu) = split(activation);
         if let Packed::Linear(packed) = &self.snapshot.layers[layer] {
-            packed.forward(&input, rows, activation, &mut output);
+            packed.forward(&input.values, rows, fused, &mut output.values);
         }
-        self.scratch.spare.push(input);
-        output
+        if is_gelu {
+            gelu(&mut output.values);
+        }
+        Ok(output)
+    }
+
+    fn layer_norm(
+        &mut self,
+        layer: usize,
+        input: &Rows,
+        activation: Activation,
+    ) -> Result<Rows, Infallible> {
+        let mut output = self.output(input.count(), layer);
+        if let Packed::Norm { weight, bias } = &self.snapshot.layers[layer] {
+            for (row, output) in output.iter_mut().enumerate() {
+                layer_norm(input.row(row), (weight, bias), activation, output);
+            }
+        }
+        Ok(output)
+    }
+
+    fn attention(
+        &mut self,
+        block: usize,
+        query: &Rows,
+        key_value: &Rows,
+        heads: usize,
+        sequences: &Sequences,
+    ) -> Result<Rows, Infallible> {
+        let columns = key_value.columns;
+        let values = |elements: Range<usize>| {
+            &key_value.values[elements.start * columns..elements.end * columns]
+        };
+        if let Some((cache, slots)) = &mut self.cached {
+            for (sequence, &slot) in slots.iter().enumerate() {
+                cache.extend(slot, block, values(sequences.elements(sequence)));
+            }
+        }
+        let mut output = self.scratch.take(query.count(), query.columns);
+        for (row, output) in output.iter_mut().enumerate() {
+            let Query { sequence, visible } = sequences.queries[row];
+            let (sequence, visible) = (sequence as usize, visible as usize);
+            let seen = match &self.cached {
+                Some((cache, slots)) => &cache.get(slots[sequence], block)[..visible * columns],
+                None => {
+                    let start = sequences.offsets[sequence] as usize;
+                    values(start..start + visible)
+                }
+            };
+            attend(query.row(row), seen, heads, &mut self.scratch.attention, output);
+        }
+        Ok(output)
+    }
+
+    fn take_rows(&mut self, input: &Rows, rows: &[u32]) -> Result<Rows, Infallible> {
+        let mut output = self.scratch.take(rows.len(), input.columns);
+        for (output, &row) in output.iter_mut().zip(rows) {
+            output.copy_from_slice(input.row(row as usize));
+        }
+        Ok(output)
+    }
+
+    fn add(&mut self, mut left: Rows, right: Rows) -> Result<Rows, Infallible> {
+        left.values.iter_mut().zip(&right.values).for_each(|(left, right)| *left += right);
+        self.free(right);
+        Ok(left)
+    }
+
+    fn insert_columns(&mut self, outer: Rows, inner: Rows, at: usize) -> Result<Rows, Infallible> {
+        let mut output = self.scratch.take(outer.count(), outer.columns + inner.columns);
+        for (row, output) in output.iter_mut().enumerate() {
+            let (before, rest) = output.split_at_mut(at);
+            let (between, after) = rest.split_at_mut(inner.columns);
+            before.copy_from_slice(&outer.row(row)[..at]);
+            between.copy_from_slice(inner.row(row));
+            after.copy_from_slice(&outer.row(row)[at..]);
+        }
+        self.free(outer);
+        self.free(inner);
+        Ok(output)
+    }
+
+    fn free(&mut self, tensor: Rows) {
+        self.scratch.spare.push(tensor.values);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::ids::PolicyVersion;
-    use crate::network::Heads;
-    use crate::network::mlp::Mlp;
-    use crate::random::{Purpose, Stream};
-
-    fn network() -> Network {
-        let heads = Heads { forward: 3, backward: 2, ..Heads::default() };
-        Network { heads, body: Mlp::new(10, &[20, 7], heads.width()) }
-    }
-
-    fn snapshot(network: Network) -> Snapshot {
-        let values = network.initial_values(5);
-        let version = PolicyVersion::default();
-        Snapshot::new(Arc::new(network), Weights { version, log_z: 0.0, generated: 0, values })
-    }
-
-    /// The same network in float64, layer by layer.
-    fn naive(snapshot: &Snapshot, active: &[u32]) -> Vec<f64> {
-        let mut left = snapshot.weights.values.iter().map(|v| f64::from(*v));
-        let mut x: Vec<f64> = (0..10).map(|i| f64::from(active.contains(&i))).collect();
-        for layer in snapshot.network.layers() {
-            let weight: Vec<f64> = left.by_ref().take(layer.inputs * layer.outputs).collect();
-            let bias: Vec<f64> = left.by_ref().take(layer.outputs).collect();
-            let at = |input: usize, output: usize| match layer.kind {
-                LayerKind::Embedding => weight[input * layer.outputs + output],
-                LayerKind::Linear => weight[output * layer.inputs + input],
-            };
-            let last = layer.name == "heads";
-            x = (0..layer.outputs)
-                .map(|o| bias[o] + x.iter().enumerate().map(|(i, v)| v * at(i, o)).sum::<f64>())
-                .map(|v| if last { v } else { v.max(0.0) })
-                .collect();
-        }
-        x
-    }
-
-    #[test]
-    fn rows_are_those_of_the_definition_whatever_the_batch() {
-        let snapshot = snapshot(network());
-        let mut random = Stream::new(1, Purpose::Walk, 0, 0);
-        let rows: Vec<Vec<u32>> =
-            (0..37).map(|_| (0..10).filter(|_| random.below(3) == 0).collect()).collect();
-        let mut features = Ragged::default();
-        rows.iter().for_each(|row| features.push_with(|out| out.extend(row)));
-        let mut scratch = Scratch::default();
-        let together = snapshot.forward(&mut scratch, &features).to_vec();
-        for (row, output) in rows.iter().zip(together.chunks_exact(snapshot.heads().width())) {
-            for (ours, exact) in output.iter().zip(naive(&snapshot, row)) {
-                assert!((f64::from(*ours) - exact).abs() < 1e-5, "{ours} is not {exact}");
-            }
-            features.clear();
-            features.push_with(|out| out.extend(row));
-            assert_eq!(output, snapshot.forward(&mut scratch, &features), "alone or in a batch");
-        }
-    }
-
-    #[test]
-    fn weights_survive_their_bytes_and_fit_no_other_network() {
-        let network = network();
-        let snapshot = snapshot(network.clone());
-        let bytes = snapshot.weights().to_bytes(&network).unwrap();
-        assert_eq!(&Weights::from_bytes(&network, &bytes).unwrap(), snapshot.weights());
-        let mut other = network.clone();
-        other.body = Mlp::new(11, &[20, 7], other.heads.width());
-        assert!(Weights::from_bytes(&other, &bytes).is_err());
-        for cut in [0, 7, 8, bytes.len() / 2, bytes.len() - 1] {
-            assert!(Weights::from_bytes(&network, &bytes[..cut]).is_err(), "cut at {cut}");
-        }
-        let mut infinite = snapshot.weights().clone();
-        infinite.values[3] = f32::INFINITY;
-        let bytes = infinite.to_bytes(&network).unwrap();
-        assert!(Weights::from_bytes(&network, &bytes).is_err());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The two products of a network's forward pass on one CPU thread, in f32: dense input times
 //! weights ([`PackedLinear`]) and sums of weight rows for one-hot inputs ([`PackedEmbedding`]),
-//! each with bias and activation fused.
+//! each with bias and activation fused (but GELU, which is left to the caller).
 //!
 //! **A row's result does not depend on the batch it is in.** Each output starts at its bias and
 //! adds its terms in the order of the inputs, one after another, whatever the tile; a tile only
@@ -181,7 +181,7 @@ mod portable {
     fn write(sum: Lane, target: &mut Target<'_>, row: usize, column: usize) {
         let relu = |part: f32| if part < 0.0 { 0.0 } else { part }; // NaN stays NaN
         let lane = match target.activation {
-            Activation::Identity => sum,
+            Activation::Identity | Activation::Gelu => sum,
             Activation::Relu => Lane(sum.0.map(relu)),
         };
         target.write(row, column, lane);

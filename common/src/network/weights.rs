@@ -67,7 +67,7 @@ impl Weights {
             version: self.version,
             log_z: self.log_z,
             generated: self.generated,
-            architecture: network.architecture(),
+            architecture: network.architecture().to_owned(),
         };
         let header = serde_json::to_string(&header)
             .map_err(|error| InvalidWeights::Unreadable(error.to_string()))?;
@@ -95,7 +95,7 @@ impl Weights {
         let text = text.ok_or_else(|| unreadable("no header of ours".into()))?;
         let header: Header =
             serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
-        let ours = network.architecture();
+        let ours = network.architecture().to_owned();
         if header.architecture != ours {
             return Err(InvalidWeights::OtherArchitecture { theirs: header.architecture, ours });
         }

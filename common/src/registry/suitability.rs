@@ -1,9 +1,9 @@
-//! Whether an objective can be trained on an environment, with the wanted P_B: what no section of
-//! the run file can tell alone.
+//! Whether an objective can be trained on an environment, with the wanted P_B, and the network can
+//! read its states: what no section of the run file can tell alone.
 
 use crate::environment::Environment;
 use crate::random::{Purpose, Stream};
-use crate::run_file::{Backward, ObjectiveKind, Origin, Problem, RunFile};
+use crate::run_file::{Backward, NetworkKind, ObjectiveKind, Origin, Problem, RunFile};
 
 /// Why the objective cannot be trained on this environment, with this reward, in these batches.
 pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec<Problem> {
@@ -41,6 +41,7 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
     }
     problems.extend(no_backward(run_file));
     problems.extend(uncounted_paths(run_file, environment));
+    problems.extend(unreadable(run_file, environment));
     problems
 }
 
@@ -72,6 +73,22 @@ fn uncounted_paths(run_file: &RunFile, environment: &dyn Environment) -> Option<
          state (`log_path_count`); use \"uniform\", \"learned\" or \"pessimistic\""
     );
     Some(Problem { path: "policy.backward".to_owned(), origin: Origin::Absent, message })
+}
+
+/// Why the network cannot read the states of this environment.
+fn unreadable(run_file: &RunFile, environment: &dyn Environment) -> Option<Problem> {
+    let network = run_file.policy.architecture.network;
+    if network != NetworkKind::Transformer || environment.tokens().is_some() {
+        return None;
+    }
+    let kind = environment.identity().kind;
+    let message = format!(
+        "`policy.network` = {:?}: reads tokens at positions, and the states of \
+         `environment.kind` = {kind:?} are none; take network = \"mlp\" (or, if the environment is \
+         yours, implement `Environment::tokens`)",
+        network.name()
+    );
+    Some(Problem { path: "policy.network".to_owned(), origin: Origin::Absent, message })
 }
 
 /// After how many actions seeded random walks first meet a state in which the construction may not
@@ -144,5 +161,28 @@ mod tests {
         let measured = problems(task(GRID, "kind = 'cosine'", &measured));
         assert!(measured.contains("no loss of a single trajectory"), "{measured}");
         assert!(alone.ends_with("`learner.batch` must be at least 2"), "{alone}");
+    }
+
+    #[test]
+    fn a_transformer_reads_tokens_at_positions() {
+        let read = |environment: &str, reward: &str| {
+            let text = format!(
+                "[environment]\n{environment}\n[reward]\n{reward}\n[policy]\n\
+                 network = 'transformer'\n[learner]\nupdates = 1"
+            );
+            Registry::builtin().read(&text, &[], Path::new("/nowhere")).map(|_| ())
+        };
+        let refusal = read(GRID, "kind = 'cosine'").unwrap_err().to_string();
+        assert!(refusal.contains("`environment.kind` = \"hypergrid\""), "{refusal}");
+        assert!(refusal.contains("take network = \"mlp\""), "{refusal}");
+        for construction in ["append", "prepend_append", "insert", "any_position"] {
+            let bits = format!(
+                "kind = 'sequence'\nword_bits = 8\nlength = 1\nconstruction = '{construction}'"
+            );
+            assert_eq!(
+                read(&bits, "kind = 'bit_sequence'\nmodes = 1\ndistance_scale = 'raw'\nexponent = 1.0"),
+                Ok(())
+            );
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! they stay a [`Section`] until whoever knows the kinds calls [`Section::parse`] with the kind's
 //! own [`Config`]. A key is declared in one place, its section's [`Config::declare`].
 
+mod architecture;
 mod description;
 mod document;
 mod effective;
@@ -26,6 +27,7 @@ mod tests;
 mod units;
 mod value;
 
+pub use architecture::{ActivationKind, Architecture, NetworkKind};
 pub use description::{Choice, Description, Form, KeyDescription, described};
 pub use document::parse_override;
 pub use effective::Effective;
@@ -39,7 +41,9 @@ pub use problem::{Origin, Problem, RunFileError, suggestion};
 pub use reference::{SectionDescription, sections};
 pub use schedule::Schedule;
 pub use section::Section;
-pub use sections::{Actor, AfterWait, Backward, Exploration, OnLearnerLoss, Policy, Run, Weights};
+pub use sections::{
+    Actor, AfterWait, Backward, BackwardNetwork, Exploration, OnLearnerLoss, Policy, Run, Weights,
+};
 pub use toml::Value as Toml;
 pub use units::ByteSize;
 pub use value::{Value, expected_one_of};

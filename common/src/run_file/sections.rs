@@ -1,5 +1,6 @@
 //! The sections about the run, its policy, exploration and actors.
 
+use super::architecture::Architecture;
 use super::keys::{Config, Keys};
 use super::portfolio::Portfolio;
 use super::schedule::Schedule;
@@ -63,33 +64,44 @@ impl Backward {
     }
 }
 
+choices! {
+    /// Which network a learned backward policy is read from.
+    pub enum BackwardNetwork {
+        /// The forward policy's.
+        Shared = "shared",
+        /// One of its own, of the same architecture.
+        Own = "own",
+    }
+}
+
 /// `[policy]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The architecture: "mlp".
-    pub network: String,
-    /// Width of each hidden layer, first to last; none for a linear policy.
-    pub hidden: Vec<usize>,
+    /// The network.
+    pub architecture: Architecture,
     /// The backward policy P_B.
     pub backward: Backward,
+    /// Which network a learned P_B is read from.
+    pub backward_network: BackwardNetwork,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { network: "mlp".to_owned(), hidden: vec![256, 256], backward: Backward::Learned }
+        Self {
+            architecture: Architecture::default(),
+            backward: Backward::Learned,
+            backward_network: BackwardNetwork::Shared,
+        }
     }
 }
 
 impl Config for Policy {
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("network", &mut self.network, "the architecture of the policy network")
-            .must("be \"mlp\"", |network| network == "mlp");
-        keys.key("hidden", &mut self.hidden, "widths of the hidden layers")
-            .must("have widths from 1 to 65536", |widths| {
-                widths.iter().all(|width| (1..=65_536).contains(width))
-            })
-            .must("have at most 64 layers", |widths| widths.len() <= 64);
+        self.architecture.declare(keys);
         keys.key("backward", &mut self.backward, "the backward policy P_B");
+        let network = "whether a learned P_B shares the forward policy's network";
+        keys.key("backward_network", &mut self.backward_network, network)
+            .only(self.backward.is_learned(), "with backward = \"learned\" or \"pessimistic\"");
     }
 }
 

@@ -43,7 +43,7 @@ impl Config for Grid {
 #[test]
 fn sections_left_out_have_their_defaults() {
     let run_file = parse(SMALLEST, &[]).unwrap();
-    assert_eq!(run_file.policy.hidden, [256, 256]);
+    assert_eq!(run_file.policy.architecture.hidden, [256, 256]);
     assert_eq!(run_file.policy.backward, Backward::Learned);
     assert_eq!(run_file.objective, Objective::default());
     assert_eq!(run_file.exploration.temperature.at(0, 7), 1.0);
@@ -105,6 +105,7 @@ fn wrong_types_say_what_was_expected() {
     starts("run.name", "7", "= 7: expected text in quotes");
     starts("policy.hidden", "256", "= 256: expected a list");
     starts("policy.hidden", "[8, 'x']", "= [8, \"x\"]: item 2, \"x\": expected a whole number");
+    starts("policy.network", "mpl", "= \"mpl\": expected one of \"mlp\", \"transformer\"");
     starts("policy.backward", "unform", "= \"unform\": expected one of \"learned\", \"uniform\"");
     starts("exploration.epsilon", "'x'", "= \"x\": expected a number or a line");
     starts("actor.on_learner_loss", "wait", "= \"wait\": expected a table");
@@ -125,7 +126,6 @@ fn values_out_of_range_say_the_range() {
     ends("learner.time", "0s", "must be greater than \"0s\"");
     ends("learner.credit_budget", "1KiB", "must be at least \"1MiB\"");
     ends("policy.hidden", "[4, 0]", "must have widths from 1 to 65536");
-    ends("policy.network", "transformer", "must be \"mlp\"");
     ends("exploration.epsilon", "{ start = 1.5, end = 0, over = 9 }", "must lie from 0 to 1");
     ends("exploration.temperature", "0", "must be greater than 0");
     ends("exploration.temperature", "[1, 0]", "must be greater than 0");
@@ -143,6 +143,31 @@ fn values_out_of_range_say_the_range() {
     ends("run.lockstep", "true", "must be false: lockstep runs are not built yet");
     ends("reward.durable", "true", "must be false: durable runs are not built yet");
     ends("run.name", "a/b", "the first a letter or digit");
+}
+
+#[test]
+fn the_sizes_of_a_transformer_fit_each_other() {
+    let sizes = |overrides: &[(&str, &str)]| {
+        let kind = [("policy.network", "transformer")];
+        let overrides: Vec<_> = kind.iter().chain(overrides).copied().collect();
+        parse(SMALLEST, &overrides).map(|run_file| {
+            let Architecture { width, heads, feed_forward, .. } = run_file.policy.architecture;
+            (width, heads, feed_forward)
+        })
+    };
+    assert_eq!(sizes(&[]).unwrap(), (64, 8, 256));
+    assert_eq!(sizes(&[("policy.width", "20")]).unwrap(), (20, 4, 80));
+    assert_eq!(sizes(&[("policy.width", "1")]).unwrap(), (1, 1, 4));
+    assert_eq!(sizes(&[("policy.heads", "2"), ("policy.feed_forward", "7")]).unwrap(), (64, 2, 7));
+    let refused = |overrides: &[(&str, &str)]| sizes(overrides).unwrap_err().to_string();
+    assert!(refused(&[("policy.heads", "3")]).ends_with("must divide `width` = 64"));
+    assert!(refused(&[("policy.heads", "0")]).contains("must be at least 1"));
+    assert!(refused(&[("policy.layers", "0")]).ends_with("must be at least 1"));
+    assert!(refused(&[("policy.dropout", "1")]).ends_with("must be less than 1.0"));
+    let hidden = refused(&[("policy.hidden", "[8]")]);
+    assert!(hidden.ends_with("applies only with network = \"mlp\""), "{hidden}");
+    let width = message("policy.width", "64");
+    assert!(width.ends_with("applies only with network = \"transformer\""), "{width}");
 }
 
 #[test]
@@ -352,7 +377,7 @@ fn overrides_are_toml_or_bare_words_and_the_last_one_wins() {
     let run_file = parse(SMALLEST, &overrides).unwrap();
     assert_eq!(run_file.learner.batch, 16);
     assert_eq!(run_file.learner.time, Some(Duration::from_secs(5)));
-    assert_eq!(run_file.policy.hidden, [32]);
+    assert_eq!(run_file.policy.architecture.hidden, [32]);
     assert_eq!(run_file.policy.backward, Backward::Uniform);
     assert_eq!(run_file.exploration.epsilon.at(0, 500), 0.25);
 }

@@ -1,0 +1,167 @@
+#![allow(clippy::unwrap_used)]
+
+mod definition;
+
+use self::definition::Naive;
+use super::*;
+use crate::environment::sequence::{Construction, Length};
+use crate::environment::{Environment, Hypergrid, Sequence};
+use crate::ids::PolicyVersion;
+use crate::random::{Purpose, Stream};
+use crate::run_file::{ActivationKind, Architecture, BackwardNetwork, NetworkKind};
+
+const SEED: u64 = 5;
+
+fn snapshot(network: Network) -> Snapshot {
+    let mut values = network.initial_values(SEED);
+    // Norms start at 1 and 0: everything is moved, so that nothing is tested in vain.
+    let mut random = Stream::new(SEED, Purpose::Walk, 9, 0);
+    values.iter_mut().for_each(|value| *value += 0.2 * (random.uniform() as f32 - 0.5));
+    let version = PolicyVersion::default();
+    Snapshot::new(Arc::new(network), Weights { version, log_z: 0.0, generated: 0, values })
+}
+
+fn transformer() -> Architecture {
+    let network = NetworkKind::Transformer;
+    Architecture { network, layers: 2, width: 12, heads: 3, feed_forward: 20, ..mlp() }
+}
+
+fn mlp() -> Architecture {
+    Architecture { hidden: vec![20, 7], ..Architecture::default() }
+}
+
+fn sequence(construction: Construction) -> Sequence {
+    let sequence = Sequence::over_alphabet("ABC", Length::Length(5)).unwrap();
+    sequence.built_by(construction).unwrap()
+}
+
+/// Networks of every kind with an environment for each.
+fn networks() -> Vec<(Box<dyn Environment>, Network)> {
+    let gelu = ActivationKind::Gelu;
+    let grid = || Box::new(Hypergrid::new(2, 5).unwrap()) as Box<dyn Environment>;
+    let built_by = |construction| Box::new(sequence(construction)) as Box<dyn Environment>;
+    let (shared, own) = (BackwardNetwork::Shared, BackwardNetwork::Own);
+    let cases = [
+        (grid(), mlp(), shared),
+        (grid(), Architecture { hidden: vec![], ..mlp() }, own),
+        (grid(), Architecture { layer_norm: true, ..mlp() }, own),
+        (grid(), Architecture { activation: gelu, layer_norm: true, ..mlp() }, shared),
+        (built_by(Construction::Append), transformer(), shared),
+        (built_by(Construction::Append), transformer(), own),
+        (built_by(Construction::AnyPosition), transformer(), own),
+        (
+            built_by(Construction::Insert),
+            Architecture { activation: gelu, ..transformer() },
+            shared,
+        ),
+        (built_by(Construction::Append), Architecture { layers: 1, ..transformer() }, shared),
+    ];
+    let make = |(environment, architecture, backward): (Box<dyn Environment>, _, _)| {
+        let network = Network::new(&*environment, &architecture, true, backward, true);
+        (environment, network)
+    };
+    cases.into_iter().map(make).collect()
+}
+
+/// The features of states on random walks; the initial state is among them.
+fn states(environment: &dyn Environment, count: usize) -> Vec<Vec<u32>> {
+    let mut random = Stream::new(SEED, Purpose::Walk, 0, 0);
+    let mut state = vec![0; environment.state_width()];
+    let mut states = Vec::new();
+    environment.reset(&mut state);
+    while states.len() < count {
+        let (mut features, mut legal) = (Vec::new(), Vec::new());
+        environment.active_features(&state, &mut features);
+        states.push(features);
+        environment.legal_forward(&state, &mut legal);
+        match legal.len() {
+            0 => environment.reset(&mut state),
+            choices => environment.step(&mut state, legal[random.below(choices)]),
+        }
+    }
+    states
+}
+
+fn ragged<'a>(rows: impl IntoIterator<Item = &'a Vec<u32>>) -> Ragged {
+    let mut features = Ragged::default();
+    rows.into_iter().for_each(|row| features.push_with(|out| out.extend(row)));
+    features
+}
+
+#[test]
+fn rows_are_those_of_the_definition_whatever_the_batch() {
+    for (environment, network) in networks() {
+        let context = network.architecture().to_owned();
+        let snapshot = snapshot(network);
+        let naive = Naive::new(&snapshot.network, snapshot.weights());
+        let states = states(&*environment, 37);
+        let mut scratch = Scratch::default();
+        let together = snapshot.forward(&mut scratch, &ragged(&states)).to_vec();
+        assert_eq!(together.len(), 37 * snapshot.heads().width());
+        for (state, output) in states.iter().zip(together.chunks_exact(snapshot.heads().width())) {
+            for (ours, exact) in output.iter().zip(naive.row(state)) {
+                let size = exact.abs().max(1.0);
+                assert!(
+                    (f64::from(*ours) - exact).abs() < 1e-5 * size,
+                    "{context}: {ours} {exact}"
+                );
+            }
+            let alone = snapshot.forward(&mut scratch, &ragged([state]));
+            assert_eq!(output, alone, "{context}: alone or in a batch (seed {SEED})");
+        }
+    }
+}
+
+#[test]
+fn states_that_grow_in_slots_give_the_same_rows() {
+    for (environment, network) in networks() {
+        let context = network.architecture().to_owned();
+        let snapshot = snapshot(network);
+        let (mut scratch, mut cache) = (Scratch::default(), Cache::default());
+        // Walks side by side, in slots that also lose a state and take up another.
+        let walks = states(&*environment, 60);
+        for round in 0..2 {
+            for step in 0..20 {
+                let slots: Vec<usize> = (0..3).filter(|slot| (slot + step) % 5 != 0).collect();
+                let features = ragged(slots.iter().map(|slot| &walks[20 * slot + step]));
+                let plain = snapshot.forward(&mut Scratch::default(), &features).to_vec();
+                let cached = snapshot.forward_in_slots(&mut scratch, &mut cache, &slots, &features);
+                assert_eq!(plain, cached, "{context}: step {step} of round {round}");
+            }
+            cache.clear();
+        }
+    }
+}
+
+#[test]
+fn nothing_to_ask_is_no_row() {
+    for (_, network) in networks() {
+        let snapshot = snapshot(network);
+        let (mut scratch, mut cache) = (Scratch::default(), Cache::default());
+        assert!(snapshot.forward(&mut scratch, &Ragged::default()).is_empty());
+        let features = Ragged::default();
+        assert!(snapshot.forward_in_slots(&mut scratch, &mut cache, &[], &features).is_empty());
+    }
+}
+
+#[test]
+fn weights_survive_their_bytes_and_fit_no_other_network() {
+    let all = networks();
+    for (i, (_, network)) in all.iter().enumerate() {
+        let snapshot = snapshot(network.clone());
+        let bytes = snapshot.weights().to_bytes(network).unwrap();
+        for (j, (_, other)) in all.iter().enumerate() {
+            let read = Weights::from_bytes(other, &bytes);
+            assert_eq!(read.is_ok(), i == j, "{}", other.architecture());
+            assert_eq!(network.fingerprint() == other.fingerprint(), i == j);
+            assert!(read.is_err() || &read.unwrap() == snapshot.weights());
+        }
+        for cut in [0, 7, 8, bytes.len() / 2, bytes.len() - 1] {
+            assert!(Weights::from_bytes(network, &bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut infinite = snapshot.weights().clone();
+        infinite.values[3] = f32::INFINITY;
+        let bytes = infinite.to_bytes(network).unwrap();
+        assert!(Weights::from_bytes(network, &bytes).is_err());
+    }
+}
