@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod operations;
+
 use super::*;
 use crate::environment::sequence::Length;
 use crate::environment::{Hypergrid, Sequence};

@@ -180,7 +180,10 @@ mod tests {
                 "kind = 'sequence'\nword_bits = 8\nlength = 1\nconstruction = '{construction}'"
             );
             assert_eq!(
-                read(&bits, "kind = 'bit_sequence'\nmodes = 1\ndistance_scale = 'raw'\nexponent = 1.0"),
+                read(
+                    &bits,
+                    "kind = 'bit_sequence'\nmodes = 1\ndistance_scale = 'raw'\nexponent = 1.0"
+                ),
                 Ok(())
             );
         }

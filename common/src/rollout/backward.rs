@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::BrokenEnvironment;
 use crate::environment::Environment;
 use crate::network::States;
-use crate::network::cpu::{Scratch, Snapshot};
+use crate::network::cpu::{Cache, Scratch, Snapshot};
 use crate::random::Stream;
 
 /// A path to a state, drawn backward from it.
@@ -31,6 +31,7 @@ pub struct BackwardRollouts {
     environment: Arc<dyn Environment>,
     asked: States,
     scratch: Scratch,
+    cache: Cache,
     probabilities: Vec<f64>,
 }
 
@@ -45,8 +46,8 @@ impl BackwardRollouts {
     /// Draws in this environment.
     #[must_use]
     pub fn new(environment: Arc<dyn Environment>) -> Self {
-        let (asked, scratch, probabilities) = (States::default(), Scratch::default(), Vec::new());
-        Self { environment, asked, scratch, probabilities }
+        let (asked, scratch, cache) = (States::default(), Scratch::default(), Cache::default());
+        Self { environment, asked, scratch, cache, probabilities: Vec::new() }
     }
 
     /// Draws a path to each of these finished states, undoing at most `most_steps` actions; one
@@ -68,12 +69,14 @@ impl BackwardRollouts {
         };
         let mut walks: Vec<Walk> = ends.iter().map(start).collect();
         let mut active: Vec<usize> = (0..walks.len()).collect();
+        self.cache.clear();
         while !active.is_empty() {
             self.asked.clear_for(snapshot.heads());
             for &i in &active {
                 self.asked.push(&*self.environment, &walks[i].path.start);
             }
-            let rows = snapshot.forward(&mut self.scratch, &self.asked.features);
+            let (scratch, cache) = (&mut self.scratch, &mut self.cache);
+            let rows = snapshot.forward_in_slots(scratch, cache, &active, &self.asked.features);
             let heads = snapshot.heads();
             let mut rows = rows.chunks_exact(heads.width()).enumerate();
             let mut failure = None;

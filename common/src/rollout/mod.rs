@@ -16,7 +16,7 @@ pub use exploration::Exploration;
 pub use scorer::{Score, Scorer};
 
 use crate::environment::Environment;
-use crate::network::cpu::{Scratch, Snapshot};
+use crate::network::cpu::{Cache, Scratch, Snapshot};
 use crate::network::{Heads, Ragged, heads};
 use crate::object::Object;
 use crate::random::Stream;
@@ -61,6 +61,8 @@ pub struct Rollouts {
     legal: Ragged,
     can_stop: Vec<bool>,
     scratch: Scratch,
+    /// What the network keeps of each slot from step to step.
+    cache: Cache,
     behaviour: Behaviour,
 }
 
@@ -84,6 +86,7 @@ impl Rollouts {
             legal: Ragged::default(),
             can_stop: Vec::new(),
             scratch: Scratch::default(),
+            cache: Cache::default(),
             behaviour: Behaviour::default(),
         }
     }
@@ -123,6 +126,7 @@ impl Rollouts {
         self.paths.resize(slots, Path::default());
         self.active.clear();
         self.active.extend(0..slots);
+        self.cache.clear();
         for (slot, path) in self.paths.iter_mut().enumerate() {
             self.environment.reset(&mut self.states[slot * width..(slot + 1) * width]);
             path.actions.clear();
@@ -168,7 +172,8 @@ impl Rollouts {
     ) -> Result<(), BrokenEnvironment> {
         let (environment, width) = (&*self.environment, self.environment.state_width());
         let heads = snapshot.heads();
-        let logits = snapshot.forward(&mut self.scratch, &self.features);
+        let (scratch, cache) = (&mut self.scratch, &mut self.cache);
+        let logits = snapshot.forward_in_slots(scratch, cache, &self.active, &self.features);
         let mut kept = 0;
         for i in 0..self.active.len() {
             let slot = self.active[i];

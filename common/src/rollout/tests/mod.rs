@@ -2,6 +2,7 @@
 
 mod backward;
 mod forward;
+mod growing;
 
 use std::sync::Arc;
 
