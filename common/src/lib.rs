@@ -3,6 +3,7 @@
 //! a policy learned. No network I/O, no threads, no libtorch.
 
 pub mod checkpoint;
+pub mod data_set;
 pub mod environment;
 pub mod estimate;
 pub mod exact;

@@ -27,6 +27,8 @@ pub enum Purpose {
     Evaluation = 10,
     /// What dropout leaves out of one update.
     Dropout = 11,
+    /// Paths drawn anew to objects in replay.
+    Redraw = 17,
 }
 
 /// One stream of random numbers.

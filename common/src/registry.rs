@@ -3,6 +3,7 @@
 //! Users add their own: `Registry::builtin().with_environment("mine", |section| ...)`.
 
 mod kinds;
+mod replay;
 mod suitability;
 
 pub use kinds::Kind;
@@ -65,7 +66,8 @@ impl Task {
             Some(delay) => Arc::new(Delayed::new(Arc::clone(&undelayed), delay)),
             None => Arc::clone(&undelayed),
         };
-        let problems = suitability::problems(run_file, environment.as_ref());
+        let mut problems = suitability::problems(run_file, environment.as_ref());
+        problems.extend(replay::problems(run_file, environment.as_ref()));
         if problems.is_empty() {
             Ok(Self { environment, reward, undelayed })
         } else {

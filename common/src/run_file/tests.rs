@@ -182,13 +182,25 @@ fn the_keys_of_a_selector_are_refused_where_they_do_not_apply() {
     only("top_fraction", "0.5", "\"top_fraction\"");
     only("top_share", "0.5", "\"top_fraction\"");
     only("online_fraction", "0.5", "\"uniform\", \"prioritized\" or \"top_fraction\"");
+    only("online_probability", "0.5", "\"uniform\", \"prioritized\" or \"top_fraction\"");
+    only("diversity_distance", "3", "\"top_fraction\"");
+    let ends = |key: &str, value: &str, expected: &str| {
+        let message = message(&format!("replay.{key}"), value);
+        assert!(message.ends_with(expected), "{message}");
+    };
+    ends("diversity_among", "5", "applies only with diversity_distance");
+    ends("initial_fraction", "0.5", "applies only with initial");
+    ends("stale", "reject", "applies only with max_lag");
+    ends("redraw_uniform", "0.5", "drawn anew: keep = \"objects\", max_lag or initial");
+    ends("initial", "", "must name a file");
 }
 
 #[test]
-fn replay_that_prefers_has_a_quarter_or_what_arrives_that_is_new() {
+fn replay_has_a_quarter_or_what_arrives_that_is_new() {
     let replay = |changes: &[(&str, &str)]| parse(SMALLEST, changes).unwrap().replay;
     let selector = |name| ("replay.selector", name);
-    assert_eq!(replay(&[selector("uniform")]).online_fraction, 0.0);
+    assert_eq!(replay(&[]).online_fraction, 0.0);
+    assert_eq!(replay(&[selector("uniform")]).online_fraction, 0.25);
     assert_eq!(replay(&[selector("top_fraction")]).online_fraction, 0.25);
     let often = ("replay.samples_per_insert", "8");
     assert_eq!(replay(&[selector("prioritized"), often]).online_fraction, 0.125);
@@ -199,6 +211,37 @@ fn replay_that_prefers_has_a_quarter_or_what_arrives_that_is_new() {
     let much = [selector("prioritized"), often, ("replay.online_fraction", "0.2")];
     let error = parse(SMALLEST, &much).unwrap_err().to_string();
     assert!(error.contains("= 0.2: must be at most 1 / samples_per_insert"), "{error}");
+}
+
+#[test]
+fn a_data_set_has_half_of_a_batch_and_leaves_room_for_what_is_new() {
+    let initial = ("replay.initial", "data.csv");
+    let (uniform, none) = (("replay.selector", "uniform"), ("replay.online_fraction", "0"));
+    let replay = |changes: &[(&str, &str)]| parse(SMALLEST, changes).unwrap().replay;
+    assert_eq!(replay(&[]).initial_fraction, 0.0);
+    let given = replay(&[initial, uniform]);
+    assert_eq!((given.initial_fraction, given.online_fraction), (0.5, 0.25));
+    let most = ("replay.initial_fraction", "0.9");
+    let share = replay(&[initial, uniform, most]).online_fraction;
+    assert!((share - 0.1).abs() < 1e-12, "{share}");
+    let all = ("replay.initial_fraction", "1");
+    assert_eq!(replay(&[initial, uniform, all]).online_fraction, 0.25, "zero must be given");
+    assert_eq!(replay(&[initial, uniform, all, none]).online_fraction, 0.0);
+    let much = parse(SMALLEST, &[initial, uniform, ("replay.online_fraction", "0.6")]);
+    let error = much.unwrap_err().to_string();
+    assert!(
+        error.contains("must be at most (1 - initial_fraction) / samples_per_insert"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_replay_without_anything_new_is_warned_of() {
+    let replay = |changes: &[(&str, &str)]| parse(SMALLEST, changes).unwrap().replay;
+    let (uniform, none) = (("replay.selector", "uniform"), ("replay.online_fraction", "0"));
+    assert!(replay(&[]).warnings().is_empty());
+    assert!(replay(&[uniform]).warnings().is_empty());
+    assert!(replay(&[uniform, none]).warnings()[0].contains("log Z is not identified offline"));
 }
 
 #[test]

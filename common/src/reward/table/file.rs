@@ -85,6 +85,26 @@ fn listed(first: &[String], count: usize) -> String {
 /// An unreadable file, wrong lines (no value, a value that is not finite, an object that the
 /// environment cannot build or that has two values), objects without a value.
 pub fn read(path: &Path, environment: &dyn Environment) -> Result<Measured, TableError> {
+    let File { text, separator, hash } = open(path)?;
+    let mut values = HashMap::new();
+    each_row(&text, separator, 1, |object, raw| insert(&mut values, object, raw, environment))
+        .map_err(|(count, first)| TableError::Lines { path: path.to_owned(), count, first })?;
+    let Some(Lacking { count, objects, first }) = lacking(&values, environment) else {
+        return Ok(Measured { values, hash });
+    };
+    Err(TableError::Lacks { path: path.to_owned(), count, objects, first })
+}
+
+/// A file of measured objects.
+pub(crate) struct File {
+    pub(crate) text: String,
+    pub(crate) separator: char,
+    /// The BLAKE3 hash of its bytes, in hexadecimal.
+    hash: String,
+}
+
+/// Reads a file and finds out what separates its columns.
+pub(crate) fn open(path: &Path) -> Result<File, TableError> {
     let unreadable = |error| TableError::Unreadable { path: path.to_owned(), error };
     let bytes = fs::read(path).map_err(unreadable)?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
@@ -96,34 +116,33 @@ pub fn read(path: &Path, environment: &dyn Environment) -> Result<Measured, Tabl
         _ if text.lines().next().unwrap_or_default().contains('\t') => '\t',
         _ => ',',
     };
-    let values = parse(&text, separator, environment)
-        .map_err(|(count, first)| TableError::Lines { path: path.to_owned(), count, first })?;
-    let Some(Lacking { count, objects, first }) = lacking(&values, environment) else {
-        return Ok(Measured { values, hash });
-    };
-    Err(TableError::Lacks { path: path.to_owned(), count, objects, first })
+    Ok(File { text, separator, hash })
 }
 
-/// The values by object, or the number of wrong lines and the first of them.
-fn parse(
+/// Calls `visit` with the object and the `outputs` finite values of each line below the header. What
+/// it or the form of a line says against a line is counted, and the first of it told with its number.
+pub(crate) fn each_row(
     text: &str,
     separator: char,
-    environment: &dyn Environment,
-) -> Result<HashMap<Object, f64>, (usize, Vec<String>)> {
-    let mut values = HashMap::new();
+    outputs: usize,
+    mut visit: impl FnMut(&str, &[f64]) -> Result<(), String>,
+) -> Result<(), (usize, Vec<String>)> {
     let (mut wrong, mut first) = (0, Vec::new());
     let mut lines = (1..).zip(text.trim_start_matches('\u{feff}').lines());
     let header = lines.next().ok_or_else(|| (1, vec!["line 1: the file is empty".to_owned()]))?;
-    let checked_header = match row(header.1, separator) {
-        Ok((_, value)) if value.parse::<f64>().is_ok() => {
+    let checked_header = match row(header.1, separator, outputs) {
+        Ok((_, values)) if values.iter().all(|value| value.parse::<f64>().is_ok()) => {
             Err("expected a header such as object and value, but it holds a number".to_owned())
         }
         Ok(_) => Ok(()),
         Err(problem) => Err(problem),
     };
+    let mut read = |line: &str| {
+        let (object, values) = row(line, separator, outputs)?;
+        visit(&object, &numbers(&object, &values)?)
+    };
     let rows = lines.filter(|(_, line)| !line.trim().is_empty());
-    let rows =
-        rows.map(|(number, line)| (number, insert(&mut values, line, separator, environment)));
+    let rows = rows.map(|(number, line)| (number, read(line)));
     for (number, result) in std::iter::once((header.0, checked_header)).chain(rows) {
         if let Err(problem) = result {
             wrong += 1;
@@ -132,23 +151,29 @@ fn parse(
             }
         }
     }
-    if wrong == 0 { Ok(values) } else { Err((wrong, first)) }
+    if wrong == 0 { Ok(()) } else { Err((wrong, first)) }
+}
+
+fn numbers(object: &str, values: &[String]) -> Result<Vec<f64>, String> {
+    let number = |text: &String| {
+        let value: f64 = text.parse().map_err(|_| format!("the value {text:?} is no number"))?;
+        if value.is_finite() {
+            return Ok(value);
+        }
+        Err(format!("the value of \"{object}\" is {text}, not a finite number"))
+    };
+    values.iter().map(number).collect()
 }
 
 /// Adds one row to the values.
 fn insert(
     values: &mut HashMap<Object, f64>,
-    line: &str,
-    separator: char,
+    object_text: &str,
+    raw: &[f64],
     environment: &dyn Environment,
 ) -> Result<(), String> {
-    let (object_text, value_text) = row(line, separator)?;
-    let value: f64 =
-        value_text.parse().map_err(|_| format!("the value {value_text:?} is no number"))?;
-    if !value.is_finite() {
-        return Err(format!("the value of \"{object_text}\" is {value_text}, not a finite number"));
-    }
-    let object = environment.parse_object(&object_text).map_err(|error| error.to_string())?;
+    let object = environment.parse_object(object_text).map_err(|error| error.to_string())?;
+    let value = raw.first().copied().unwrap_or_default();
     match values.entry(object) {
         Entry::Vacant(entry) => {
             entry.insert(value);
@@ -162,15 +187,29 @@ fn insert(
     }
 }
 
-/// The first two fields of a line. A field may be in double quotes, which stand twice within.
-fn row(line: &str, separator: char) -> Result<(String, String), String> {
-    let (object, rest) = field(line, separator)?;
-    let rest = rest.ok_or_else(|| {
-        let name = if separator == '\t' { "tab" } else { "comma" };
-        format!("{line:?} has one column, expected an object, a {name} and a value")
-    })?;
-    let (value, _) = field(rest, separator)?;
-    Ok((object, value))
+/// The object of a line and the texts of its values. A field may be in double quotes, which stand
+/// twice within.
+fn row(line: &str, separator: char, outputs: usize) -> Result<(String, Vec<String>), String> {
+    let (object, mut rest) = field(line, separator)?;
+    let mut values = Vec::new();
+    while values.len() < outputs {
+        let Some(text) = rest else { break };
+        let (value, behind) = field(text, separator)?;
+        values.push(value);
+        rest = behind;
+    }
+    if values.len() == outputs {
+        return Ok((object, values));
+    }
+    let name = if separator == '\t' { "tab" } else { "comma" };
+    Err(match (values.len(), outputs) {
+        (_, 1) => format!("{line:?} has one column, expected an object, a {name} and a value"),
+        (found, _) => format!(
+            "{line:?} has {} columns, expected an object and {outputs} values, a {name} between \
+             each two",
+            found + 1
+        ),
+    })
 }
 
 /// The first field of a line, and what is behind its separator.
