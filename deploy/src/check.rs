@@ -52,6 +52,7 @@ pub(crate) enum Thoroughness {
 /// Checks, and prints what was found.
 pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandError> {
     let described = options.run_file.read(registry)?;
+    let initial = described.initial(&options.run_file.path)?;
     let examples = examine(&described.task, Thoroughness::Full)?;
     let Described { run_file, task } = &described;
     let data = evaluation_data(&options.run_file, run_file, task)?;
@@ -61,6 +62,7 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
     }
     sizes(&mut table, run_file, task);
     rewards(&mut table, task, &examples);
+    replay(&mut table, run_file, initial);
     evaluation(&mut table, run_file, &data);
     speed(&mut table, run_file, task)?;
     let path = options.run_file.path.display();
@@ -162,6 +164,20 @@ fn rewards(table: &mut Table, task: &Task, examples: &Examples) {
         table.row("for example", format!("{object}: {}, log R {log_reward:.4}", raw.join(" ")));
     }
     table.row("time per object", format!("{:.1?}", examples.each));
+}
+
+fn replay(table: &mut Table, run_file: &RunFile, initial: usize) {
+    let warnings = run_file.replay.warnings();
+    if initial == 0 && warnings.is_empty() {
+        return;
+    }
+    table.section("replay");
+    if initial > 0 {
+        table.row("initial objects", grouped(initial as u64));
+    }
+    for warning in warnings {
+        table.row("warning", warning);
+    }
 }
 
 /// Times rollouts of the untrained network on one thread.

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tributary_common::data_set;
 use tributary_common::registry::{Registry, Task};
-use tributary_common::run_file::{RunFile, parse_override};
+use tributary_common::run_file::{RunFile, RunFileError, parse_override};
 
 use crate::error::CommandError;
 
@@ -46,6 +47,19 @@ pub(crate) struct Described {
     pub(crate) run_file: RunFile,
     /// Its environment and reward.
     pub(crate) task: Task,
+}
+
+impl Described {
+    /// Reads the objects that training starts with, relative to the run file; returns how many.
+    ///
+    /// # Errors
+    /// All that is wrong with their file.
+    pub(crate) fn initial(&self, path: &Path) -> Result<usize, CommandError> {
+        let files = path.parent().unwrap_or(Path::new(""));
+        let known = data_set::initial(&self.run_file, &self.task, files);
+        let known = known.map_err(|problems| RunFileError::from(problems).in_file(path))?;
+        Ok(known.len())
+    }
 }
 
 /// Reads a run file and makes what it describes; data files are found relative to it.

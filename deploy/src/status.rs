@@ -94,6 +94,9 @@ fn figures(table: &mut Table, status: &StatusReply) {
     }
     let lag = format!("{} updates on average, {} at most", short(status.lag_mean), status.lag_max);
     table.row("lag", lag);
+    for warning in &status.warnings {
+        table.row("warning", warning);
+    }
 }
 
 fn evaluation(table: &mut Table, status: &StatusReply) {

@@ -68,6 +68,7 @@ pub(crate) fn run(mut options: Options, registry: &Registry) -> Result<(), Comma
         options.run_file.overrides.push(("run.seed".to_owned(), seed.to_string()));
     }
     let described = options.run_file.read(registry)?;
+    described.initial(&options.run_file.path)?;
     check::examine(&described.task, check::Thoroughness::Quick)?;
     let plan = Plan::make(&options, &described.run_file)?;
     let ending = control::block_on(train(&plan))?;

@@ -209,6 +209,7 @@ impl App {
             name: facts.run_file.run.name.clone(),
             run_id: facts.run_id.to_string(),
             environment: facts.environment.clone(),
+            warnings: facts.run_file.replay.warnings(),
             explorations: (0..exploration.settings()).map(|i| exploration.describe(i)).collect(),
         };
         let summary = Summary::new(&names, self.interrupted, &self.observer.look());

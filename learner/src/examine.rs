@@ -9,7 +9,7 @@ use tributary_common::log_space::LogReward;
 use tributary_common::object::Object;
 use tributary_common::reward::Reward;
 use tributary_common::session::books::RejectionReason;
-use tributary_common::trajectory::{IllegalTrajectory, TrajectoryView, replay};
+use tributary_common::trajectory::{IllegalTrajectory, TrajectoryKind, TrajectoryView, replay};
 
 /// A trajectory that happened: legal, finished, with a log-reward.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,10 @@ pub struct Sound {
     pub built: Object,
     /// A hash of it.
     pub object: u64,
+    /// How its path came about.
+    pub kind: TrajectoryKind,
+    /// Seconds that measuring its object took.
+    pub seconds: f32,
 }
 
 /// Why a trajectory is not taken.
@@ -72,6 +76,8 @@ impl Examiner {
             policy: trajectory.policy,
             built,
             object: u64::from_le_bytes(first),
+            kind: trajectory.kind,
+            seconds: trajectory.seconds,
         })
     }
 
@@ -111,7 +117,6 @@ mod tests {
     use tributary_common::ids::Seq;
     use tributary_common::random::{Purpose, Stream};
     use tributary_common::registry::Registry;
-    use tributary_common::trajectory::TrajectoryKind;
 
     const GRID: &str = "[environment]\nkind = \"hypergrid\"\ndimensions = 2\nside = 3\n\
                         [reward]\nkind = \"original\"\n[learner]\nupdates = 1\n";

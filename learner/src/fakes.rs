@@ -2,9 +2,29 @@
 
 use tributary_common::environment::Environment;
 use tributary_common::ids::PolicyVersion;
+use tributary_common::log_space::LogReward;
+use tributary_common::object::Object;
 use tributary_common::random::Stream;
+use tributary_common::trajectory::TrajectoryKind;
 
+use crate::examine::Sound;
 use crate::replay::Samples;
+
+/// A forward trajectory that cost nothing to measure; each path leads to an object of its own.
+pub(crate) fn sound(actions: &[u32], log_reward: LogReward, policy: PolicyVersion) -> Sound {
+    let bytes: Vec<u8> = actions.iter().flat_map(|action| action.to_le_bytes()).collect();
+    let mut object = [0; 8];
+    object.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
+    Sound {
+        actions: actions.to_vec(),
+        log_reward,
+        policy,
+        built: Object::Integers(actions.iter().map(|&action| i64::from(action)).collect()),
+        object: u64::from_le_bytes(object),
+        kind: TrajectoryKind::Forward,
+        seconds: 0.0,
+    }
+}
 
 /// Trajectories of uniformly random legal steps, with log-rewards in [-2, -1).
 pub(crate) fn random_trajectories(

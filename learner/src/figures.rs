@@ -68,6 +68,9 @@ pub struct Figures {
     pub skipped_batches: u64,
     /// Loss of the last update.
     pub loss: Option<f64>,
+    /// The mean squared residual of trajectory balance, in squared nats, of each source's samples in
+    /// the last batch that held some.
+    pub loss_by_source: BTreeMap<&'static str, f64>,
     /// log Z after the last update.
     pub log_z: Option<f64>,
     /// Norm of the weights' gradient in the last update, before any clipping.

@@ -11,7 +11,7 @@ use tributary_common::random::Stream;
 
 use crate::examine::Sound;
 use crate::locks::lock;
-use crate::replay::{Counters, Replay, Samples};
+use crate::replay::{Counters, Decile, Replay, Samples};
 
 /// What became of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,24 +68,27 @@ impl HandOver {
         if !state.trainer_done && !state.replay.may_insert() {
             return Insertion::Full;
         }
-        state.replay.insert(&sound.actions, sound.log_reward, sound.policy);
+        state.replay.insert(sound);
         if state.replay.may_sample() {
             self.data.notify_one();
         }
         Insertion::Done
     }
 
-    /// Draws a batch, waiting until the band allows it. Returns how long it waited, or `None` when
-    /// no more will ever be drawn.
-    pub fn draw(&self, stream: &mut Stream, samples: &mut Samples) -> Option<Duration> {
+    /// Draws a batch for the update after this step, waiting until the band allows it. Returns how
+    /// long it waited, or `None` when no more will ever be drawn.
+    pub fn draw(&self, step: u64, stream: &mut Stream, samples: &mut Samples) -> Option<Duration> {
         let start = Instant::now();
         let mut state = lock(&self.state);
         loop {
-            if state.trainer_done {
+            let is_over = state.intake_closed && !state.replay.trains_on_inserted();
+            if state.trainer_done || is_over {
                 return None;
             }
-            if state.replay.sample(stream, samples) {
-                self.room.notify_one();
+            let is_drawn = state.replay.sample(step, stream, samples);
+            // Also without a batch: those whose path was too old have made room.
+            self.room.notify_one();
+            if is_drawn {
                 return Some(start.elapsed());
             }
             if state.intake_closed {
@@ -119,6 +122,11 @@ impl HandOver {
     pub fn counters(&self) -> Counters {
         lock(&self.state).replay.counters()
     }
+
+    /// What became of paths that were too old; see [`Replay::deciles`].
+    pub fn deciles(&self) -> Option<[Decile; 10]> {
+        lock(&self.state).replay.deciles()
+    }
 }
 
 fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
@@ -129,17 +137,16 @@ fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::fakes;
     use std::thread;
     use tributary_common::ids::PolicyVersion;
     use tributary_common::log_space::LogReward;
-    use tributary_common::object::Object;
     use tributary_common::random::Purpose;
     use tributary_common::run_file;
 
     fn sound() -> Sound {
         let log_reward = LogReward::try_from(-1.0).unwrap();
-        let (policy, built) = (PolicyVersion::default(), Object::Text("AB".to_owned()));
-        Sound { actions: vec![1, 2], log_reward, policy, built, object: 7 }
+        fakes::sound(&[1, 2], log_reward, PolicyVersion::default())
     }
 
     fn hand_over() -> HandOver {
@@ -162,7 +169,7 @@ mod tests {
         assert!((2..100).contains(&full), "{full}");
         thread::scope(|scope| {
             let inserting = scope.spawn(|| hand_over.insert(&sound()).0);
-            assert!(hand_over.draw(&mut stream(), &mut samples).is_some());
+            assert!(hand_over.draw(0, &mut stream(), &mut samples).is_some());
             assert_eq!(inserting.join().unwrap(), Insertion::Done);
         });
         let counters = hand_over.counters();
@@ -178,7 +185,7 @@ mod tests {
             hand_over.close_intake();
             assert_eq!(inserting.join().unwrap(), Insertion::Closed);
         });
-        let draws = (0..).take_while(|_| hand_over.draw(&mut stream(), &mut samples).is_some());
+        let draws = (0..).take_while(|_| hand_over.draw(0, &mut stream(), &mut samples).is_some());
         assert_eq!(draws.count(), full / 2, "every trajectory is drawn once, in batches of two");
     }
 
@@ -186,13 +193,13 @@ mod tests {
     fn after_the_end_of_training_nothing_waits() {
         let (hand_over, mut samples) = (hand_over(), Samples::default());
         thread::scope(|scope| {
-            let drawing = scope.spawn(|| hand_over.draw(&mut stream(), &mut Samples::default()));
+            let drawing = scope.spawn(|| hand_over.draw(0, &mut stream(), &mut Samples::default()));
             hand_over.end_training();
             assert_eq!(drawing.join().unwrap(), None);
         });
         for _ in 0..1_000 {
             assert_eq!(hand_over.insert(&sound()).0, Insertion::Done);
         }
-        assert_eq!(hand_over.draw(&mut stream(), &mut samples), None);
+        assert_eq!(hand_over.draw(0, &mut stream(), &mut samples), None);
     }
 }

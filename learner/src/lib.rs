@@ -1,7 +1,8 @@
 //! Tributary's learner: takes trajectories from many actors, trains on them, and sends weights back.
 //!
 //! The path of a trajectory: [`service`] (the wire) -> [`ingest`] ([`examine`]d and counted) ->
-//! [`hand_over`] ([`replay`]) -> [`steps`] (the trainer's thread) -> [`training`]. Weights walk
+//! [`hand_over`] ([`replay`]) -> [`steps`] (the trainer's thread; [`redraw`] draws what paths it
+//! lacks) -> [`training`]. Weights walk
 //! `steps` -> [`publish`] -> `service`. [`app`] makes all of it and ends it in order.
 
 pub mod adam;
@@ -37,7 +38,9 @@ pub mod probabilities;
 mod program;
 pub mod publish;
 pub mod record;
+pub mod redraw;
 pub mod replay;
+pub mod replay_summary;
 pub mod roster;
 pub mod run_directory;
 pub mod service;

@@ -71,6 +71,21 @@ const METRICS: &[Metric] = &[
         Read::Counter(|view| view.figures.samples as f64),
     ),
     metric(
+        "tributary_learner_samples_redrawn",
+        "samples whose path was drawn backward from an object that an actor found",
+        Read::Counter(|view| view.replay.redrawn as f64),
+    ),
+    metric(
+        "tributary_learner_samples_initial",
+        "samples of the objects of replay.initial",
+        Read::Counter(|view| view.replay.imported_sampled as f64),
+    ),
+    metric(
+        "tributary_learner_trajectories_merged",
+        "trajectories that made way for a newer one of their object",
+        Read::Counter(|view| view.replay.merged as f64),
+    ),
+    metric(
         "tributary_learner_batches_skipped",
         "batches without a step: an error, or a number that was not finite",
         Read::Counter(|view| view.figures.skipped_batches as f64),
@@ -138,8 +153,9 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Labels come from this list only: what actors call their waits never makes a new series.
-const KNOWN_EDGES: [&str; 6] = [
+const KNOWN_EDGES: [&str; 7] = [
     "trainer.data",
+    "trainer.redraw",
     "ingest.replay",
     "actors.credit",
     "actors.weights",

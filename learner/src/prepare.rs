@@ -10,10 +10,11 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::codegen::Bytes;
+use tributary_common::data_set;
 use tributary_common::estimate::EvaluationData;
 use tributary_common::network::Network;
 use tributary_common::registry::{Registry, Task, data_files, redirect};
-use tributary_common::run_file::{RunFile, RunFileError};
+use tributary_common::run_file::{Problem, RunFile, RunFileError};
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::sessions::SessionsConfig;
@@ -67,12 +68,15 @@ impl Prepared {
         }
         let folder = options.run_file.parent().unwrap_or(Path::new(""));
         let (mut run_file, task) = read(options, registry, folder)?;
-        let data = EvaluationData::load(&run_file, &task, folder).map_err(|problems| {
-            let error = RunFileError::from(problems);
-            LearnerError::RunFile(error.in_file(&options.run_file))
-        })?;
+        let in_file = |problems: Vec<Problem>| {
+            LearnerError::RunFile(RunFileError::from(problems).in_file(&options.run_file))
+        };
+        let data = EvaluationData::load(&run_file, &task, folder).map_err(in_file)?;
+        let initial = data_set::initial(&run_file, &task, folder).map_err(in_file)?;
         let replay = Replay::new(&run_file.replay, run_file.learner.batch)?
-            .with_log_reward_min(run_file.objective.log_reward_min);
+            .with_log_reward_min(run_file.objective.log_reward_min)
+            .with_initial(initial)
+            .with_distance_of(Arc::clone(&task.environment), &run_file.replay);
         let bytes = record_bytes(task.environment.max_steps(), task.reward.outputs().len());
         if bytes > limits::RECORD_BYTES {
             return Err(LearnerError::Record { bytes, most: limits::RECORD_BYTES });
@@ -123,6 +127,9 @@ impl Prepared {
         let address = json!({ "schema": 1, "grpc": grpc, "http": http, "pid": std::process::id() });
         let path = self.directory.write("address.json", address.to_string().as_bytes())?;
         tracing::info!(grpc, http, file = %path.display(), "listening");
+        for warning in self.facts.run_file.replay.warnings() {
+            tracing::warn!("{warning}");
+        }
         Ok(())
     }
 }
@@ -165,7 +172,8 @@ fn keep_data(
         kept.insert(file.name, name);
     }
     // One file may serve several purposes.
-    for (_, file) in run_file.evaluation.data_files() {
+    let of_evaluation = run_file.evaluation.data_files().into_iter().map(|(_, file)| file);
+    for file in of_evaluation.chain([&mut run_file.replay.initial]) {
         let Some(given) = file else { continue };
         let name = match kept.get(given) {
             Some(name) => String::clone(name),

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use tributary_common::exact::Comparison;
 
 use crate::figures::{ExactFigures, RunState};
+use crate::replay_summary::ReplaySummary;
 use crate::view::View;
 use crate::yields::Yield;
 
@@ -127,6 +128,9 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         }
     };
     optional("loss", figures.loss);
+    for (source, loss) in &figures.loss_by_source {
+        optional(&format!("loss.{source}"), Some(*loss));
+    }
     optional("log_z", figures.log_z);
     optional("log_z_mean_1000", figures.log_z_mean());
     optional("gradient_norm", figures.gradient_norm);
@@ -150,6 +154,7 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         optional("pearson", exact.comparison.pearson);
         optional("spearman", exact.comparison.spearman);
     }
+    values.extend(ReplaySummary::new(view).values());
     for (setting, row) in figures.yields.iter().enumerate() {
         values.insert(format!("yield.{setting}.generated"), row.generated as f64);
         values.insert(format!("yield.{setting}.objects"), row.objects as f64);
@@ -214,6 +219,10 @@ pub struct Summary {
     pub yields: Vec<SettingYield>,
     /// Where all records went.
     pub books: BTreeMap<&'static str, u64>,
+    /// Where the samples came from.
+    pub replay: ReplaySummary,
+    /// What to know before trusting the run, in sentences.
+    pub warnings: Vec<&'static str>,
     /// Batches without a step.
     pub skipped_batches: u64,
     /// Accepted trajectories with R = 0.
@@ -246,6 +255,8 @@ pub struct RunNames {
     pub environment: String,
     /// The exploration settings in words.
     pub explorations: Vec<String>,
+    /// What to know before trusting the run, in sentences.
+    pub warnings: Vec<&'static str>,
 }
 
 impl Summary {
@@ -276,6 +287,8 @@ impl Summary {
             counters: counters(view),
             yields: yields(names, view),
             books: balance(view),
+            replay: ReplaySummary::new(view),
+            warnings: names.warnings.clone(),
             skipped_batches: figures.skipped_batches,
             zero_rewards: view.replay.zero_rewards,
             clipped_rewards: view.replay.clipped_rewards,
@@ -310,7 +323,7 @@ fn balance(view: &View) -> BTreeMap<&'static str, u64> {
         ("pending", books.pending()),
         ("resident", view.resident()),
         ("evicted", replay.evicted),
-        ("merged", 0),
+        ("merged", replay.merged),
         ("lost_in_restart", books.lost_in_restart),
         ("waiting", view.waiting()),
     ])

@@ -20,6 +20,8 @@ pub struct Dumped<'a> {
     pub log_reward: String,
     /// The weights that drew it.
     pub policy: PolicyVersion,
+    /// Where its path comes from.
+    pub source: &'static str,
 }
 
 #[derive(Serialize)]

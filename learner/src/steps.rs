@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use tributary_common::random::{Purpose, Stream};
+use tributary_common::run_file;
 
 use crate::checkpoint::Contents;
 use crate::figures::Board;
@@ -12,6 +13,7 @@ use crate::hand_over::HandOver;
 use crate::interference::Interference;
 use crate::panics;
 use crate::publish::Publisher;
+use crate::redraw::Redraw;
 use crate::replay::Samples;
 use crate::roster::Roster;
 use crate::skipped::{Dumped, SkippedBatches};
@@ -49,6 +51,8 @@ pub struct StepsDeps {
     pub checkpoints: Sender<Contents>,
     /// Measures how gradients agree, where the run file asks for that.
     pub interference: Option<Interference>,
+    /// Draws other paths to objects, where the run file asks for that.
+    pub redraw: Option<Redraw>,
 }
 
 /// The trainer's thread.
@@ -91,8 +95,11 @@ impl Steps {
         while self.config.updates.is_none_or(|goal| self.training.step() < goal) {
             self.draws += 1;
             let mut stream = Stream::new(self.config.seed, Purpose::Replay, 0, self.draws);
-            let Some(waited) = self.deps.hand_over.draw(&mut stream, &mut samples) else { break };
+            let step = self.training.step();
+            let drawn = self.deps.hand_over.draw(step, &mut stream, &mut samples);
+            let Some(waited) = drawn else { break };
             self.deps.board.update(|figures| figures.waited("trainer.data", waited));
+            self.redraw(&mut samples)?;
             self.update(&samples)?;
             self.measure(&samples);
             if self.training.step().is_multiple_of(self.config.publish_every) {
@@ -109,6 +116,16 @@ impl Steps {
         if self.deps.checkpoints.send(contents).is_err() {
             tracing::error!("the last checkpoint was not taken: its thread is gone");
         }
+        Ok(())
+    }
+
+    /// Draws the paths that the batch lacks, and counts the time for which training waits for that.
+    fn redraw(&mut self, samples: &mut Samples) -> Result<(), TrainError> {
+        let Some(redraw) = &mut self.deps.redraw else { return Ok(()) };
+        let start = Instant::now();
+        redraw.draw(self.draws, samples)?;
+        let waited = start.elapsed();
+        self.deps.board.update(|figures| figures.waited("trainer.redraw", waited));
         Ok(())
     }
 
@@ -175,23 +192,27 @@ impl Steps {
         self.deps.hand_over.trained(&samples.ordinals, &report.squared_residuals);
         let before = report.step - 1;
         let lags = samples.policies.iter().map(|policy| before.saturating_sub(policy.step));
+        let by_source = samples.mean_by_source(&report.squared_residuals);
         self.deps.board.update(|figures| {
             figures.update(report.loss, report.log_z, samples.actions.len(), lags);
             figures.gradient_norm = Some(report.gradient_norm);
             figures.learning_rate = Some(report.learning_rate);
+            let by_source = by_source.into_iter().map(|(source, loss)| (source.name(), loss));
+            figures.loss_by_source.extend(by_source);
         });
     }
 
     fn skip(&mut self, step: u64, cause: &str, samples: &Samples) {
         self.deps.board.update(|figures| figures.skipped_batches += 1);
-        let columns = samples.log_rewards.iter().zip(&samples.policies);
+        let columns = samples.log_rewards.iter().zip(&samples.policies).zip(&samples.sources);
         let trajectories: Vec<_> = samples
             .iter_actions()
             .zip(columns)
-            .map(|(actions, (log_reward, &policy))| Dumped {
+            .map(|(actions, ((log_reward, &policy), source))| Dumped {
                 actions,
                 log_reward: log_reward.to_string(),
                 policy,
+                source: source.name(),
             })
             .collect();
         match self.deps.skipped.add(step, cause, &trajectories) {
@@ -208,6 +229,9 @@ impl Steps {
         let generated = self.deps.board.update(|figures| figures.generated);
         let sets = self.training.publish(generated)?;
         let published = self.deps.publisher.publish(sets.raw, sets.ema);
+        if let Some(redraw) = &mut self.deps.redraw {
+            redraw.follow(published.weights(run_file::Weights::Raw));
+        }
         self.published = Some(step);
         self.deps.board.update(|figures| figures.policy = Some(published.version));
         Ok(())

@@ -125,6 +125,9 @@ pub enum TrainError {
         /// Of the network.
         ours: usize,
     },
+    /// No path can be drawn to an object that was accepted.
+    #[error("no path can be drawn anew: {0}")]
+    Redraw(String),
     /// CUDA was asked for.
     #[error(
         "learner.device = \"cuda\", but libtorch finds no CUDA device; use \"auto\" or \"cpu\", \

@@ -7,7 +7,7 @@ use tributary_common::session::books::Books;
 
 use crate::figures::{Board, Figures};
 use crate::hand_over::HandOver;
-use crate::replay::Counters;
+use crate::replay::{Counters, Decile};
 use crate::roster::{ActorRow, Roster};
 
 /// A run at one moment.
@@ -17,6 +17,8 @@ pub struct View {
     pub figures: Figures,
     /// What went through replay.
     pub replay: Counters,
+    /// What became of paths that were too old; none where no path is.
+    pub deciles: Option<[Decile; 10]>,
     /// Where all records went.
     pub books: Books,
     /// Who took part.
@@ -39,7 +41,8 @@ impl Observer {
     pub fn look(&self) -> View {
         // Books first: what they count as accepted is in replay by then.
         let (books, actors) = (self.roster.books(), self.roster.rows());
-        View { books, actors, figures: self.board.figures(), replay: self.hand_over.counters() }
+        let (replay, deciles) = (self.hand_over.counters(), self.hand_over.deciles());
+        View { books, actors, figures: self.board.figures(), replay, deciles }
     }
 }
 
@@ -51,7 +54,7 @@ impl View {
 
     /// Trajectories in replay.
     pub fn resident(&self) -> u64 {
-        self.replay.inserted - self.replay.evicted
+        self.replay.inserted - self.replay.evicted - self.replay.merged
     }
 
     /// Accepted, on their way into replay.

@@ -7,15 +7,15 @@
 pub mod bit_sequence;
 pub mod delay;
 pub mod hypergrid;
-pub mod motif;
 pub mod known;
+pub mod motif;
 pub mod table;
 
 pub use bit_sequence::BitSequence;
 pub use delay::Delayed;
 pub use hypergrid::{HypergridReward, Landscape};
-pub use motif::Motif;
 pub use known::Known;
+pub use motif::Motif;
 pub use table::Table;
 
 use crate::environment::Identity;

@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc};
 use tributary_common::estimate::EvaluationData;
 use tributary_common::registry::Task;
+use tributary_common::run_file::RunFile;
 
 use crate::checkpoint::{CheckpointWriter, Contents};
 use crate::dead_letters::DeadLetters;
@@ -16,6 +17,7 @@ use crate::findings::Findings;
 use crate::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
 use crate::interference::Interference;
 use crate::publish::{Newest, Publisher};
+use crate::redraw::Redraw;
 use crate::run_directory::RunDirectory;
 use crate::service::RunFacts;
 use crate::skipped::SkippedBatches;
@@ -103,8 +105,17 @@ impl Common<'_> {
             skipped: SkippedBatches::new(&self.directory.join("skipped")),
             checkpoints,
             interference: Interference::of_run(&self.facts.run_file.evaluation),
+            redraw: self.redraw(),
         };
         Steps::new(training, config, deps)
+    }
+
+    fn redraw(&self) -> Option<Redraw> {
+        let RunFile { run, replay, .. } = &self.facts.run_file;
+        let environment = Arc::clone(&self.task.environment);
+        let network = Arc::clone(&self.facts.network);
+        let draws = || Redraw::new(environment, network, run.seed, replay.redraw_uniform);
+        replay.redraws().then(draws)
     }
 
     fn ingest(&self, findings: Arc<Findings>) -> Ingest {

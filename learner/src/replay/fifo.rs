@@ -1,6 +1,6 @@
 //! In order of arrival; who has uses left goes to the back of the queue.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use tributary_common::random::Stream;
 
@@ -8,53 +8,57 @@ use super::Selector;
 
 #[derive(Default)]
 pub(super) struct Fifo {
-    /// Those with uses left. May still name some that have been evicted.
-    queue: VecDeque<u64>,
-    /// Uses that each resident has left, oldest first.
-    uses: VecDeque<u64>,
-    oldest: u64,
-    /// Residents with uses left.
-    ready: usize,
+    /// Those with uses left, by their turn.
+    queue: BTreeMap<u64, usize>,
+    next_turn: u64,
+    /// Of each slot.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Place {
+    turn: u64,
+    /// Uses left.
+    left: u64,
+}
+
+impl Fifo {
+    fn queue_up(&mut self, slot: usize) {
+        self.places[slot].turn = self.next_turn;
+        self.queue.insert(self.next_turn, slot);
+        self.next_turn += 1;
+    }
 }
 
 impl Selector for Fifo {
-    fn inserted(&mut self, ordinal: u64, uses: u64, _: f64) {
-        if self.uses.is_empty() {
-            self.oldest = ordinal;
+    fn inserted(&mut self, slot: usize, uses: u64, _: f64) {
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, Place::default());
         }
-        self.uses.push_back(uses);
+        self.places[slot].left = uses;
         if uses > 0 {
-            self.queue.push_back(ordinal);
-            self.ready += 1;
+            self.queue_up(slot);
         }
     }
 
-    fn evicted(&mut self, ordinal: u64) -> u64 {
-        self.oldest = ordinal + 1;
-        while self.queue.front().is_some_and(|&first| first < self.oldest) {
-            self.queue.pop_front();
+    fn removed(&mut self, slot: usize) -> u64 {
+        let Place { turn, left } = self.places[slot];
+        if left > 0 {
+            self.queue.remove(&turn);
         }
-        let left = self.uses.pop_front().unwrap_or(0);
-        self.ready -= usize::from(left > 0);
         left
     }
 
     fn ready(&self) -> usize {
-        self.ready
+        self.queue.len()
     }
 
-    fn pick(&mut self, _: &mut Stream) -> Option<u64> {
-        loop {
-            let ordinal = self.queue.pop_front()?;
-            let Some(place) = ordinal.checked_sub(self.oldest) else { continue };
-            let left = &mut self.uses[place as usize];
-            *left -= 1;
-            if *left > 0 {
-                self.queue.push_back(ordinal);
-            } else {
-                self.ready -= 1;
-            }
-            return Some(ordinal);
+    fn pick(&mut self, _: &mut Stream) -> Option<usize> {
+        let (_, slot) = self.queue.pop_first()?;
+        self.places[slot].left -= 1;
+        if self.places[slot].left > 0 {
+            self.queue_up(slot);
         }
+        Some(slot)
     }
 }

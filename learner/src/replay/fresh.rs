@@ -1,54 +1,28 @@
-//! The residents that have not been trained on yet.
+//! The forward trajectories that have not been trained on yet.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
+/// Slots by the ordinal of their resident.
 #[derive(Default)]
-pub(super) struct Fresh {
-    /// Whether each resident has been drawn, oldest first.
-    drawn: VecDeque<bool>,
-    oldest: u64,
-    /// Those never drawn, oldest first. May still name some that have been drawn since.
-    waiting: VecDeque<u64>,
-    count: usize,
-}
+pub(super) struct Fresh(BTreeMap<u64, usize>);
 
 impl Fresh {
-    pub(super) fn inserted(&mut self, ordinal: u64) {
-        self.drawn.push_back(false);
-        self.waiting.push_back(ordinal);
-        self.count += 1;
+    pub(super) fn inserted(&mut self, ordinal: u64, slot: usize) {
+        self.0.insert(ordinal, slot);
     }
 
-    pub(super) fn evicted(&mut self, ordinal: u64) {
-        self.oldest = ordinal + 1;
-        if self.waiting.front() == Some(&ordinal) {
-            self.waiting.pop_front();
-        }
-        if self.drawn.pop_front() == Some(false) {
-            self.count -= 1;
-        }
+    /// This one is trained on, or leaves. It may be none of them.
+    pub(super) fn remove(&mut self, ordinal: u64) {
+        self.0.remove(&ordinal);
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.count
+        self.0.len()
     }
 
-    /// This one is trained on.
-    pub(super) fn draw(&mut self, ordinal: u64) {
-        let drawn = &mut self.drawn[(ordinal - self.oldest) as usize];
-        self.count -= usize::from(!*drawn);
-        *drawn = true;
-    }
-
-    /// The newest that was not drawn yet.
-    pub(super) fn newest(&mut self) -> Option<u64> {
-        while let Some(&ordinal) = self.waiting.back() {
-            if !self.drawn[(ordinal - self.oldest) as usize] {
-                return Some(ordinal);
-            }
-            self.waiting.pop_back();
-        }
-        None
+    /// The newest.
+    pub(super) fn newest(&self) -> Option<usize> {
+        self.0.last_key_value().map(|(_, &slot)| slot)
     }
 }

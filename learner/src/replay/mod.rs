@@ -2,50 +2,72 @@
 //!
 //! A trajectory rests as its actions, its log-reward and the policy version that drew it; states
 //! are rebuilt when it is trained on. The oldest leave first. How often each is trained on is held
-//! to `samples_per_insert` by a [`RateLimiter`]. A new selector is one file and one line in
-//! `selector`; `docs/replay.md` says what each is for.
+//! to `samples_per_insert` by a [`RateLimiter`]. Where only its object counts its actions are a name
+//! of that, and the sample says that another path is to be drawn. A new selector is one file and one
+//! line in `selector`; `docs/replay.md` says what each is for.
 
+mod counters;
+mod deciles;
+mod diversity;
 mod fifo;
 mod fresh;
+mod initial;
 mod log_sum_tree;
+mod members;
 mod prioritized;
 mod rate_limiter;
+mod residents;
+mod samples;
+mod shares;
+mod staleness;
 mod top_fraction;
 mod uniform;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
-use tributary_common::ids::PolicyVersion;
-use tributary_common::log_space::LogReward;
+use tributary_common::data_set::Known;
+use tributary_common::environment::Environment;
 use tributary_common::random::Stream;
-use tributary_common::run_file::{self, Selector as SelectorKind};
+use tributary_common::run_file::{self, Duplicates, Keep, Selector as SelectorKind};
+use tributary_common::trajectory::TrajectoryKind;
 
+use crate::examine::Sound;
+pub use counters::Counters;
+pub use deciles::Decile;
+use diversity::Diversity;
 use fifo::Fifo;
 use fresh::Fresh;
+use initial::Initial;
 use prioritized::Prioritized;
 pub use rate_limiter::RateLimiter;
+use residents::{Resident, Residents};
+pub use samples::{Samples, Source};
+use shares::Shares;
+use staleness::Staleness;
 use top_fraction::TopFraction;
 use uniform::Uniform;
 
-/// How replay picks: it is told what comes and goes, and names what is trained on.
+/// How replay picks: it is told what comes and goes, and names what is trained on. Residents are
+/// named by their slots, small numbers that are used again when a resident has left.
 trait Selector: Send {
-    /// A trajectory came, to be used `uses` times. Ordinals come in order, without gaps; log R is
-    /// finite.
-    fn inserted(&mut self, ordinal: u64, uses: u64, log_reward: f64);
+    /// A trajectory came into a free slot, to be used `uses` times. Its log R is finite.
+    fn inserted(&mut self, slot: usize, uses: u64, log_reward: f64);
 
-    /// The oldest trajectory leaves. Returns the uses that it should still have had.
-    fn evicted(&mut self, ordinal: u64) -> u64;
+    /// A resident leaves. Returns the uses that it should still have had.
+    fn removed(&mut self, slot: usize) -> u64;
+
+    /// A resident is not to be preferred from now on.
+    fn barred(&mut self, _slot: usize) {}
 
     /// Residents that may be picked. A batch waits for as many, so that it is not one trajectory
     /// many times over where each has many uses.
     fn ready(&self) -> usize;
 
-    /// The ordinal of a resident; none if there is nobody to pick.
-    fn pick(&mut self, stream: &mut Stream) -> Option<u64>;
+    /// A resident; none if there is nobody to pick.
+    fn pick(&mut self, stream: &mut Stream) -> Option<usize>;
 
     /// These were trained on, with these squared residuals of trajectory balance, in squared nats.
-    /// Some may have left.
-    fn trained(&mut self, _ordinals: &[u64], _squared_residuals: &[f64]) {}
+    fn trained(&mut self, _slots: &[usize], _squared_residuals: &[f64]) {}
 }
 
 fn selector(config: &run_file::Replay) -> Box<dyn Selector> {
@@ -57,81 +79,6 @@ fn selector(config: &run_file::Replay) -> Box<dyn Selector> {
             Box::new(TopFraction::new(config.top_fraction, config.top_share))
         }
     }
-}
-
-/// Trajectories drawn from replay, in columns; a batch of training. Reused between draws.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Samples {
-    /// The place of each among all that were ever inserted, from 0.
-    pub ordinals: Vec<u64>,
-    /// The actions of all, one trajectory after the other, without the exit.
-    pub actions: Vec<u32>,
-    /// Where the actions of each end.
-    pub ends: Vec<usize>,
-    /// log R of each; at least finite.
-    pub log_rewards: Vec<f64>,
-    /// The weights that drew each.
-    pub policies: Vec<PolicyVersion>,
-}
-
-impl Samples {
-    /// Number of trajectories.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The actions of each in order.
-    pub fn iter_actions(&self) -> impl Iterator<Item = &[u32]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.actions[start..end])
-    }
-
-    /// Removes all, keeping the memory.
-    pub fn clear(&mut self) {
-        self.ordinals.clear();
-        self.actions.clear();
-        self.ends.clear();
-        self.log_rewards.clear();
-        self.policies.clear();
-    }
-
-    /// Appends one.
-    pub fn push(
-        &mut self,
-        ordinal: u64,
-        actions: impl IntoIterator<Item = u32>,
-        log_reward: f64,
-        policy: PolicyVersion,
-    ) {
-        self.ordinals.push(ordinal);
-        self.actions.extend(actions);
-        self.ends.push(self.actions.len());
-        self.log_rewards.push(log_reward);
-        self.policies.push(policy);
-    }
-}
-
-/// What went through replay, in trajectories.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Ever inserted.
-    pub inserted: u64,
-    /// Gone again: `inserted = resident + evicted`.
-    pub evicted: u64,
-    /// Drawn, each as often as it was.
-    pub sampled: u64,
-    /// Uses that evicted trajectories should still have had.
-    pub forfeited: u64,
-    /// Inserted with R = 0.
-    pub zero_rewards: u64,
-    /// Inserted with a log R below the least that is trained on, and trained on as that; those with
-    /// R = 0 among them.
-    pub clipped_rewards: u64,
 }
 
 /// A replay that cannot hold what one batch needs.
@@ -147,32 +94,25 @@ pub struct TooSmall {
     needed: usize,
 }
 
-struct Resident {
-    length: u32,
-    log_reward: f64,
-    policy: PolicyVersion,
-}
-
 /// The trajectories that training picks from. Memory is bounded by about
-/// `capacity · (64 + 4 · actions)` bytes, and up to 100 more for each with the selectors that prefer.
+/// `capacity · (200 + 4 · actions)` bytes, and up to 100 more for each with the selectors that prefer.
 pub struct Replay {
     capacity: usize,
-    batch: usize,
+    shares: Shares,
     /// What a lower log R becomes: training needs a finite target, also for R = 0.
     log_reward_min: f64,
-    /// Trajectories of every batch that have not been trained on.
-    online: usize,
+    online_probability: f64,
+    keep: Keep,
+    duplicates: Duplicates,
     selector: Box<dyn Selector>,
     fresh: Fresh,
     limiter: RateLimiter,
-    residents: VecDeque<Resident>,
-    /// The actions of all residents, oldest first.
-    actions: VecDeque<u32>,
-    /// Where each resident's actions start, counted from the first action ever inserted.
-    starts: VecDeque<u64>,
-    /// Actions that have left.
-    actions_evicted: u64,
-    picked: Vec<u64>,
+    residents: Residents,
+    staleness: Option<Staleness>,
+    diversity: Option<Diversity>,
+    initial: Initial,
+    picked: Vec<usize>,
+    newest: Vec<usize>,
     counters: Counters,
 }
 
@@ -180,26 +120,28 @@ impl Replay {
     /// An empty replay that gives batches of `batch` trajectories, with log R as the default of
     /// `objective.log_reward_min` has it.
     pub fn new(config: &run_file::Replay, batch: usize) -> Result<Self, TooSmall> {
-        let run_file::Replay { capacity, samples_per_insert, online_fraction, .. } = *config;
-        let limiter = RateLimiter::new(samples_per_insert, batch, capacity).map_err(|needed| {
-            TooSmall { capacity, batch, uses: samples_per_insert.to_string(), needed }
-        })?;
-        // Rounded up, but not to more than arrive while a batch is due: training would starve.
-        let arriving = (batch as f64 / samples_per_insert.max(1.0)).floor();
-        let online = (online_fraction * batch as f64).ceil().min(arriving) as usize;
+        let run_file::Replay { capacity, samples_per_insert, .. } = *config;
+        let shares = Shares::new(config, batch);
+        let limiter =
+            RateLimiter::new(samples_per_insert, shares.replayed, capacity).map_err(|needed| {
+                TooSmall { capacity, batch, uses: samples_per_insert.to_string(), needed }
+            })?;
         Ok(Self {
             capacity,
-            batch,
+            shares,
             log_reward_min: run_file::Objective::default().log_reward_min,
-            online,
+            online_probability: config.online_probability,
+            keep: config.keep,
+            duplicates: config.duplicates,
             selector: selector(config),
             fresh: Fresh::default(),
             limiter,
-            residents: VecDeque::new(),
-            actions: VecDeque::new(),
-            starts: VecDeque::new(),
-            actions_evicted: 0,
+            residents: Residents::default(),
+            staleness: Staleness::new(config),
+            diversity: None,
+            initial: Initial::default(),
             picked: Vec::new(),
+            newest: Vec::new(),
             counters: Counters::default(),
         })
     }
@@ -210,87 +152,217 @@ impl Replay {
         Self { log_reward_min, ..self }
     }
 
+    /// Also draws from these objects their share of every batch.
+    #[must_use]
+    pub fn with_initial(mut self, objects: Vec<Known>) -> Self {
+        self.initial = Initial::new(objects);
+        self.counters.imported = self.initial.len() as u64;
+        self
+    }
+
+    /// Keeps the preferred apart, if the run file says so, by this environment's distance.
+    #[must_use]
+    pub fn with_distance_of(
+        mut self,
+        environment: Arc<dyn Environment>,
+        config: &run_file::Replay,
+    ) -> Self {
+        let among = config.diversity_among;
+        self.diversity =
+            config.diversity_distance.map(|least| Diversity::new(environment, least, among));
+        self
+    }
+
     /// Whether training keeps up, so that another trajectory is welcome. Who has one waits until it
     /// is; [`insert`](Self::insert) itself never refuses.
     pub fn may_insert(&self) -> bool {
-        self.limiter.may_insert() || !self.may_sample()
+        self.shares.replayed == 0 || self.limiter.may_insert() || !self.may_sample()
     }
 
     /// Keeps a trajectory (the oldest leaves when there is no room) and returns its ordinal.
-    pub fn insert(&mut self, actions: &[u32], log_reward: LogReward, policy: PolicyVersion) -> u64 {
-        if self.residents.len() == self.capacity {
-            self.evict();
+    pub fn insert(&mut self, sound: &Sound) -> u64 {
+        let mut uses = self.limiter.inserted();
+        let same = self.residents.with_object(sound.object);
+        match same.filter(|_| self.duplicates == Duplicates::Merge) {
+            Some(slot) => uses += self.merge(slot),
+            None if self.residents.len() == self.capacity => self.evict(),
+            None => {}
         }
         let ordinal = self.counters.inserted;
         self.counters.inserted += 1;
-        let log_reward = log_reward.get();
+        let log_reward = sound.log_reward.get();
         self.counters.zero_rewards += u64::from(log_reward == f64::NEG_INFINITY);
         self.counters.clipped_rewards += u64::from(log_reward < self.log_reward_min);
         let log_reward = log_reward.max(self.log_reward_min);
-        self.starts.push_back(self.actions_evicted + self.actions.len() as u64);
-        self.actions.extend(actions);
-        self.residents.push_back(Resident { length: actions.len() as u32, log_reward, policy });
-        let uses = self.limiter.inserted();
-        self.selector.inserted(ordinal, uses, log_reward);
-        self.fresh.inserted(ordinal);
+        let slot = self.residents.insert(Resident {
+            ordinal,
+            actions: sound.actions.as_slice().into(),
+            log_reward,
+            policy: sound.policy,
+            object: sound.object,
+            seconds: sound.seconds,
+            uses,
+            used: 0,
+            is_stale: false,
+        });
+        self.introduce(slot, sound);
         ordinal
     }
 
+    /// Tells everybody of a new resident.
+    fn introduce(&mut self, slot: usize, sound: &Sound) {
+        let Some(resident) = self.residents.get(slot) else { return };
+        self.selector.inserted(slot, resident.uses, resident.log_reward);
+        if sound.kind == TrajectoryKind::Forward {
+            self.fresh.inserted(resident.ordinal, slot);
+        }
+        if let Some(staleness) = &mut self.staleness {
+            staleness.inserted(slot, resident);
+        }
+        if let Some(diversity) = &mut self.diversity {
+            let barred = diversity.inserted(slot, &sound.built, resident.log_reward);
+            barred.into_iter().for_each(|slot| self.selector.barred(slot));
+        }
+    }
+
+    /// Takes a resident out; with it the uses that the selector still had for it.
+    fn remove(&mut self, slot: usize) -> Option<(Resident, u64)> {
+        let resident = self.residents.remove(slot)?;
+        self.fresh.remove(resident.ordinal);
+        if let Some(staleness) = &mut self.staleness {
+            staleness.removed(slot, &resident);
+        }
+        if let Some(diversity) = &mut self.diversity {
+            diversity.removed(slot);
+        }
+        Some((resident, self.selector.removed(slot)))
+    }
+
+    /// The oldest leaves.
     fn evict(&mut self) {
-        let Some(oldest) = self.residents.pop_front() else { return };
-        self.starts.pop_front();
-        self.actions.drain(..oldest.length as usize);
-        self.actions_evicted += u64::from(oldest.length);
-        let forfeited = self.selector.evicted(self.counters.evicted);
-        self.fresh.evicted(self.counters.evicted);
-        self.limiter.forfeited(forfeited);
+        let oldest = self.residents.oldest();
+        let Some((_, left)) = oldest.and_then(|slot| self.remove(slot)) else { return };
         self.counters.evicted += 1;
-        self.counters.forfeited += forfeited;
+        self.counters.forfeited += self.limiter.forfeited(left);
     }
 
-    /// Whether [`sample`](Self::sample) gives a batch.
+    /// A resident makes way for a newer trajectory of its object, which inherits its uses.
+    fn merge(&mut self, slot: usize) -> u64 {
+        let Some((resident, _)) = self.remove(slot) else { return 0 };
+        self.counters.merged += 1;
+        resident.uses.saturating_sub(resident.used)
+    }
+
+    /// Paths that are too old for the update after this step are discarded, or their trajectories.
+    fn expire(&mut self, step: u64) {
+        while let Some(slot) = self.staleness.as_mut().and_then(|stale| stale.expired(step)) {
+            if self.staleness.as_ref().is_some_and(Staleness::rejects) {
+                self.reject(slot);
+            } else if let Some(resident) = self.residents.get_mut(slot) {
+                resident.is_stale = true;
+                self.fresh.remove(resident.ordinal);
+            }
+        }
+    }
+
+    /// A resident leaves for the age of its path, and with it the uses that it has not had.
+    fn reject(&mut self, slot: usize) {
+        let Some((resident, _)) = self.remove(slot) else { return };
+        let left = resident.uses.saturating_sub(resident.used);
+        self.counters.evicted += 1;
+        self.counters.forfeited += self.limiter.forfeited(left);
+        if let Some(staleness) = &mut self.staleness {
+            staleness.rejected(&resident);
+        }
+    }
+
+    /// Whether [`sample`](Self::sample) gives a batch, but for those whose path is too old.
     pub fn may_sample(&self) -> bool {
-        self.limiter.may_sample()
-            && self.selector.ready() >= self.batch
-            && self.fresh.count() >= self.online
+        let Shares { replayed, online, .. } = self.shares;
+        let is_whole = self.selector.ready() >= replayed && self.fresh.count() >= online;
+        let is_overdue = self.limiter.is_overdue() && self.selector.ready() > 0;
+        self.limiter.may_sample() && (is_whole || is_overdue)
     }
 
-    /// Draws a batch, replacing what is in `samples`; none, and `false`, when the trajectories have
-    /// had their uses and training must wait for new ones.
-    pub fn sample(&mut self, stream: &mut Stream, samples: &mut Samples) -> bool {
+    /// Whether what was inserted is to be trained on at all.
+    pub fn trains_on_inserted(&self) -> bool {
+        self.shares.replayed > 0
+    }
+
+    /// Draws a batch for the update after this step, replacing what is in `samples`; none, and
+    /// `false`, when the trajectories have had their uses and training must wait for new ones.
+    pub fn sample(&mut self, step: u64, stream: &mut Stream, samples: &mut Samples) -> bool {
         samples.clear();
+        self.expire(step);
         if !self.may_sample() {
             return false;
         }
         self.pick(stream);
-        for &ordinal in &self.picked {
-            let place = (ordinal - self.counters.evicted) as usize;
-            let Resident { length, log_reward, policy } = self.residents[place];
-            let start = (self.starts[place] - self.actions_evicted) as usize;
-            let actions = self.actions.range(start..start + length as usize).copied();
-            samples.push(ordinal, actions, log_reward, policy);
+        for i in 0..self.picked.len() {
+            self.give(self.picked[i], samples);
         }
         self.limiter.sampled(samples.len() as u64);
         self.counters.sampled += samples.len() as u64;
+        for _ in 0..self.shares.initial {
+            self.initial.draw(self.log_reward_min, stream, samples);
+        }
+        self.counters.imported_sampled += (samples.len() - self.picked.len()) as u64;
         true
     }
 
     /// The newest of those not yet trained on for their share of the batch, then the selector's.
     fn pick(&mut self, stream: &mut Stream) {
         self.picked.clear();
-        while self.picked.len() < self.batch {
-            let is_online = self.picked.len() < self.online;
-            let ordinal = if is_online { self.fresh.newest() } else { None };
-            let Some(ordinal) = ordinal.or_else(|| self.selector.pick(stream)) else { return };
-            self.fresh.draw(ordinal);
-            self.picked.push(ordinal);
+        self.newest.clear();
+        if self.online_probability > 0.0 {
+            self.newest.extend(self.residents.newest().take(self.shares.replayed));
+        }
+        while self.picked.len() < self.shares.replayed {
+            let is_online = self.picked.len() < self.shares.online;
+            let slot = if is_online { self.fresh.newest() } else { None };
+            let Some(slot) = slot.or_else(|| self.pick_any(stream)) else { return };
+            if let Some(resident) = self.residents.get(slot) {
+                self.fresh.remove(resident.ordinal);
+            }
+            self.picked.push(slot);
         }
     }
 
+    fn pick_any(&mut self, stream: &mut Stream) -> Option<usize> {
+        if self.online_probability > 0.0 && stream.uniform() < self.online_probability {
+            return Some(self.newest[stream.below(self.newest.len())]);
+        }
+        self.selector.pick(stream)
+    }
+
+    /// Copies a resident to the samples and says which path it is to be trained on with.
+    fn give(&mut self, slot: usize, samples: &mut Samples) {
+        let Some(resident) = self.residents.get_mut(slot) else { return };
+        let is_first = resident.used == 0;
+        let has_path = is_first || self.keep == Keep::Trajectories;
+        let source = match (has_path && !resident.is_stale, is_first) {
+            (true, true) => Source::Fresh,
+            (true, false) => Source::Replayed,
+            (false, _) => Source::Redrawn,
+        };
+        if let Some(staleness) = &mut self.staleness {
+            staleness.used(slot, resident, has_path);
+        }
+        resident.used += 1;
+        self.counters.redrawn += u64::from(source.is_redrawn());
+        let Resident { ordinal, ref actions, log_reward, policy, .. } = *resident;
+        samples.push_from(source, ordinal, actions.iter().copied(), log_reward, policy);
+    }
+
     /// Tells how far the trajectories of the batch with these ordinals were from balance: their
-    /// squared residuals of trajectory balance, in squared nats.
+    /// squared residuals of trajectory balance, in squared nats. Some may have left.
     pub fn trained(&mut self, ordinals: &[u64], squared_residuals: &[f64]) {
-        self.selector.trained(ordinals, squared_residuals);
+        let resident = |(&ordinal, &residual): (&u64, &f64)| {
+            self.residents.with_ordinal(ordinal).map(|slot| (slot, residual))
+        };
+        let (slots, residuals): (Vec<usize>, Vec<f64>) =
+            ordinals.iter().zip(squared_residuals).filter_map(resident).unzip();
+        self.selector.trained(&slots, &residuals);
     }
 
     /// Trajectories that are kept.
@@ -301,6 +373,12 @@ impl Replay {
     /// What went through.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What became of paths that were too old, by the seconds that rewards took, fastest first; none
+    /// where no path is.
+    pub fn deciles(&self) -> Option<[Decile; 10]> {
+        self.staleness.as_ref().map(Staleness::rows)
     }
 }
 

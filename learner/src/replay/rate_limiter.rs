@@ -48,6 +48,12 @@ impl RateLimiter {
         self.due() >= self.batch
     }
 
+    /// Whether so much is owed that a batch shall be drawn of what there is. Trajectories that are
+    /// new, each with an object of its own, always make a batch whole before that.
+    pub fn is_overdue(&self) -> bool {
+        self.due() >= self.upper + 2 * self.batch
+    }
+
     /// Draws that are owed.
     pub fn due(&self) -> u64 {
         self.granted.saturating_sub(self.settled)
@@ -67,8 +73,10 @@ impl RateLimiter {
         self.settled += count;
     }
 
-    /// So many uses can no longer be had.
-    pub(super) fn forfeited(&mut self, count: u64) {
+    /// So many uses can no longer be had, as far as they are still owed; returns how many were.
+    pub(super) fn forfeited(&mut self, count: u64) -> u64 {
+        let count = count.min(self.due());
         self.settled += count;
+        count
     }
 }

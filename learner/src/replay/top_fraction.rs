@@ -3,129 +3,131 @@
 //! Loukas, Cho, Biancalani: "Towards understanding and improving GFlowNet training", 2023.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use tributary_common::random::Stream;
 
 use super::Selector;
+use super::members::Members;
 
 pub(super) struct TopFraction {
     fraction: f64,
     share: f64,
     best: Part,
     rest: Part,
-    /// Where each resident is, oldest first.
-    places: VecDeque<Place>,
-    oldest: u64,
+    /// Of each slot.
+    places: Vec<Place>,
+    insertions: u64,
 }
 
 /// Residents of one part: by reward, to know the border, and in any order, to draw from.
 #[derive(Default)]
 struct Part {
+    /// Without those that are barred.
     by_reward: BTreeSet<Ranked>,
-    members: Vec<u64>,
+    members: Members,
 }
 
 /// By log-reward; of two that are equal the later is the better.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Ranked {
     log_reward: f64,
-    ordinal: u64,
+    insertion: u64,
+    slot: usize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Place {
-    log_reward: f64,
+    ranked: Ranked,
     is_best: bool,
-    /// In the members of its part.
-    index: usize,
+    /// Never one of the best.
+    is_barred: bool,
 }
 
 impl TopFraction {
     pub(super) fn new(fraction: f64, share: f64) -> Self {
         let (best, rest) = (Part::default(), Part::default());
-        Self { fraction, share, best, rest, places: VecDeque::new(), oldest: 0 }
+        Self { fraction, share, best, rest, places: Vec::new(), insertions: 0 }
     }
 
     fn part(&mut self, is_best: bool) -> &mut Part {
         if is_best { &mut self.best } else { &mut self.rest }
     }
 
-    fn place(&mut self, ordinal: u64) -> &mut Place {
-        &mut self.places[(ordinal - self.oldest) as usize]
-    }
-
-    fn join(&mut self, ranked: Ranked, is_best: bool) {
+    fn join(&mut self, slot: usize, is_best: bool) {
+        self.places[slot].is_best = is_best;
+        let Place { ranked, is_barred, .. } = self.places[slot];
         let part = self.part(is_best);
-        part.by_reward.insert(ranked);
-        part.members.push(ranked.ordinal);
-        let index = part.members.len() - 1;
-        let place = self.place(ranked.ordinal);
-        (place.is_best, place.index) = (is_best, index);
-    }
-
-    fn leave(&mut self, ordinal: u64) -> Ranked {
-        let Place { log_reward, is_best, index } = *self.place(ordinal);
-        let ranked = Ranked { log_reward, ordinal };
-        let part = self.part(is_best);
-        part.by_reward.remove(&ranked);
-        part.members.swap_remove(index);
-        let moved = part.members.get(index).copied();
-        if let Some(moved) = moved {
-            self.place(moved).index = index;
+        part.members.insert(slot);
+        if !is_barred {
+            part.by_reward.insert(ranked);
         }
-        ranked
+    }
+
+    fn leave(&mut self, slot: usize) {
+        let Place { ranked, is_best, .. } = self.places[slot];
+        let part = self.part(is_best);
+        part.members.remove(slot);
+        part.by_reward.remove(&ranked);
     }
 
     /// Moves residents over the border until the best are as many as they should be.
     fn settle(&mut self) {
-        let residents = self.best.members.len() + self.rest.members.len();
-        let wanted = (self.fraction * residents as f64).ceil() as usize;
+        let wanted = (self.fraction * self.ready() as f64).ceil() as usize;
         while self.best.members.len() > wanted {
             let Some(&worst) = self.best.by_reward.first() else { return };
-            let ranked = self.leave(worst.ordinal);
-            self.join(ranked, false);
+            self.leave(worst.slot);
+            self.join(worst.slot, false);
         }
         while self.best.members.len() < wanted {
             let Some(&better) = self.rest.by_reward.last() else { return };
-            let ranked = self.leave(better.ordinal);
-            self.join(ranked, true);
+            self.leave(better.slot);
+            self.join(better.slot, true);
         }
     }
 }
 
 impl Selector for TopFraction {
-    fn inserted(&mut self, ordinal: u64, _: u64, log_reward: f64) {
-        self.places.push_back(Place { log_reward, is_best: false, index: 0 });
-        let ranked = Ranked { log_reward, ordinal };
+    fn inserted(&mut self, slot: usize, _: u64, log_reward: f64) {
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, Place::default());
+        }
+        let ranked = Ranked { log_reward, insertion: self.insertions, slot };
+        self.insertions += 1;
+        self.places[slot] = Place { ranked, is_best: false, is_barred: false };
         let is_best = self.best.by_reward.first().is_some_and(|worst| ranked > *worst);
-        self.join(ranked, is_best);
+        self.join(slot, is_best);
         self.settle();
     }
 
-    fn evicted(&mut self, ordinal: u64) -> u64 {
-        self.leave(ordinal);
-        self.places.pop_front();
-        self.oldest = ordinal + 1;
+    fn removed(&mut self, slot: usize) -> u64 {
+        self.leave(slot);
         self.settle();
         0
     }
 
-    fn ready(&self) -> usize {
-        self.places.len()
+    fn barred(&mut self, slot: usize) {
+        self.leave(slot);
+        self.places[slot].is_barred = true;
+        self.join(slot, false);
+        self.settle();
     }
 
-    fn pick(&mut self, stream: &mut Stream) -> Option<u64> {
-        let from_best = stream.uniform() < self.share || self.rest.members.is_empty();
-        let members = &self.part(from_best).members;
-        (!members.is_empty()).then(|| members[stream.below(members.len())])
+    fn ready(&self) -> usize {
+        self.best.members.len() + self.rest.members.len()
+    }
+
+    fn pick(&mut self, stream: &mut Stream) -> Option<usize> {
+        let from_best = stream.uniform() < self.share || self.rest.members.len() == 0;
+        let from_best = from_best && self.best.members.len() > 0;
+        self.part(from_best).members.draw(stream)
     }
 }
 
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_reward = self.log_reward.total_cmp(&other.log_reward);
-        by_reward.then(self.ordinal.cmp(&other.ordinal))
+        by_reward.then(self.insertion.cmp(&other.insertion))
     }
 }
 
@@ -145,10 +147,8 @@ impl Eq for Ranked {}
 
 #[cfg(test)]
 impl TopFraction {
-    /// The ordinals of the best, in order.
-    pub(super) fn best(&self) -> Vec<u64> {
-        let mut best = self.best.members.clone();
-        best.sort_unstable();
-        best
+    /// The slots of the best, in order.
+    pub(super) fn best(&self) -> Vec<usize> {
+        self.best.members.sorted()
     }
 }

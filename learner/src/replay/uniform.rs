@@ -3,29 +3,26 @@
 use tributary_common::random::Stream;
 
 use super::Selector;
+use super::members::Members;
 
 #[derive(Default)]
-pub(super) struct Uniform {
-    oldest: u64,
-    next: u64,
-}
+pub(super) struct Uniform(Members);
 
 impl Selector for Uniform {
-    fn inserted(&mut self, ordinal: u64, _: u64, _: f64) {
-        self.next = ordinal + 1;
+    fn inserted(&mut self, slot: usize, _: u64, _: f64) {
+        self.0.insert(slot);
     }
 
-    fn evicted(&mut self, ordinal: u64) -> u64 {
-        self.oldest = ordinal + 1;
+    fn removed(&mut self, slot: usize) -> u64 {
+        self.0.remove(slot);
         0
     }
 
     fn ready(&self) -> usize {
-        (self.next - self.oldest) as usize
+        self.0.len()
     }
 
-    fn pick(&mut self, stream: &mut Stream) -> Option<u64> {
-        let residents = self.ready();
-        (residents > 0).then(|| self.oldest + stream.below(residents) as u64)
+    fn pick(&mut self, stream: &mut Stream) -> Option<usize> {
+        self.0.draw(stream)
     }
 }

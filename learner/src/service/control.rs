@@ -125,6 +125,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         actors: view.actors.iter().map(row).collect(),
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
+        warnings: facts.run_file.replay.warnings().into_iter().map(str::to_owned).collect(),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,
@@ -158,7 +159,7 @@ fn books(view: &View) -> Books {
         pending: books.pending(),
         resident: view.resident(),
         evicted: replay.evicted,
-        merged: 0,
+        merged: replay.merged,
         lost_in_restart: books.lost_in_restart,
         waiting: view.waiting(),
     }

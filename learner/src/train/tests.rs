@@ -94,11 +94,11 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
             let mut raw = Vec::new();
             undelayed.evaluate(&[object], &mut raw).unwrap();
             let log_reward: LogReward = undelayed.transform(&raw).unwrap();
-            replay.insert(&actions, log_reward, snapshot.weights().version);
+            replay.insert(&fakes::sound(&actions, log_reward, snapshot.weights().version));
             generated += 1;
         }
         let mut stream = Stream::new(run_file.run.seed, Purpose::Replay, trainer.step(), 0);
-        while replay.sample(&mut stream, &mut samples) {
+        while replay.sample(trainer.step(), &mut stream, &mut samples) {
             let report = trainer.update(&samples).unwrap();
             replay.trained(&samples.ordinals, &report.squared_residuals);
         }

@@ -1345,6 +1345,9 @@ pub struct StatusReply {
         ::prost::alloc::string::String,
         f64,
     >,
+    /// What to know before trusting the run, for people.
+    #[prost(string, repeated, tag = "30")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What the actors of one exploration setting have brought. An object belongs to the setting that
 /// found it first, so that the settings add up to `Counters.generated` and `Counters.paid`.

@@ -13,7 +13,7 @@ fn assert_follows(seed: u64, selector: &mut dyn Selector, probabilities: &[f64])
     let mut random = stream(seed);
     let mut counts = vec![0u32; probabilities.len()];
     for _ in 0..DRAWS {
-        counts[selector.pick(&mut random).unwrap() as usize] += 1;
+        counts[selector.pick(&mut random).unwrap()] += 1;
     }
     let term = |(&count, p): (&u32, &f64)| {
         let expected = p * f64::from(DRAWS);
@@ -33,8 +33,8 @@ fn assert_follows(seed: u64, selector: &mut dyn Selector, probabilities: &[f64])
 }
 
 fn insert_all(selector: &mut dyn Selector, log_rewards: &[f64]) {
-    for (ordinal, &log_reward) in log_rewards.iter().enumerate() {
-        selector.inserted(ordinal as u64, 1, log_reward);
+    for (slot, &log_reward) in log_rewards.iter().enumerate() {
+        selector.inserted(slot, 1, log_reward);
     }
 }
 
@@ -53,8 +53,8 @@ fn priorities_by_reward_follow_its_power() {
             insert_all(&mut selector, &rewards.map(|reward| reward.ln() + shift));
             let mut weights = rewards.map(|reward| reward.powf(exponent));
             assert_follows(seed, &mut selector, &normalized(&weights));
-            selector.evicted(0);
-            selector.evicted(1);
+            selector.removed(0);
+            selector.removed(1);
             weights[..2].fill(0.0);
             assert_follows(seed, &mut selector, &normalized(&weights));
         }
@@ -70,8 +70,8 @@ fn priorities_by_loss_follow_its_power() {
     // Those not trained on keep the 1.0 with which they came, the next comes with the largest.
     selector.inserted(5, 1, 0.0);
     assert_follows(5, &mut selector, &normalized(&[2.0, 3.0, 1.0, 1.0, 1.0, 10.0]));
-    selector.evicted(0);
-    selector.trained(&[0, 5, 3], &[1e9, 16.0, f64::NAN]);
+    selector.removed(0);
+    selector.trained(&[5, 3], &[16.0, f64::NAN]);
     assert_follows(6, &mut selector, &normalized(&[0.0, 3.0, 1.0, 1.0, 1.0, 4.0]));
 }
 
@@ -92,7 +92,8 @@ fn the_best_fraction_gets_its_share() {
 #[derive(Clone, Debug)]
 enum Event {
     Insert(f64),
-    Evict,
+    /// The resident at this place leaves, modulo how many there are.
+    Leave(usize),
     /// Of the resident at this place, modulo how many there are.
     Train(usize, f64),
 }
@@ -101,35 +102,44 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     // Few values, so that many are equal.
     let event = prop_oneof![
         3 => (-3i32..4).prop_map(|reward| Event::Insert(f64::from(reward))),
-        2 => Just(Event::Evict),
+        2 => any::<usize>().prop_map(Event::Leave),
         1 => (any::<usize>(), 0.0..50f64).prop_map(|(place, loss)| Event::Train(place, loss)),
     ];
     prop::collection::vec(event, 0..200)
 }
 
-/// Plays the events to a selector and to a list of (ordinal, log-reward, last loss).
+/// A resident as the plain model has it.
+#[derive(Clone, Debug)]
+struct Modelled {
+    slot: usize,
+    log_reward: f64,
+    loss: Option<f64>,
+}
+
+/// Plays the events to a selector and to a list in the order of arrival. Slots are used again.
 fn play(
     selector: &mut impl Selector,
     events: &[Event],
-    mut check: impl FnMut(&mut dyn FnMut() -> Option<u64>, &[(u64, f64, Option<f64>)]),
+    mut check: impl FnMut(&mut dyn FnMut() -> Option<usize>, &[Modelled]),
 ) {
-    let (mut residents, mut next, mut random) = (Vec::new(), 0, stream(11));
+    let (mut residents, mut random) = (Vec::<Modelled>::new(), stream(11));
     for event in events {
         match *event {
             Event::Insert(log_reward) => {
-                selector.inserted(next, 1, log_reward);
-                residents.push((next, log_reward, None));
-                next += 1;
+                let is_free = |slot: &usize| residents.iter().all(|other| other.slot != *slot);
+                let slot = (0..).find(is_free).unwrap();
+                selector.inserted(slot, 1, log_reward);
+                residents.push(Modelled { slot, log_reward, loss: None });
             }
-            Event::Evict if !residents.is_empty() => {
-                selector.evicted(residents.remove(0).0);
+            Event::Leave(place) if !residents.is_empty() => {
+                selector.removed(residents.remove(place % residents.len()).slot);
             }
             Event::Train(place, loss) if !residents.is_empty() => {
                 let place = place % residents.len();
-                selector.trained(&[residents[place].0], &[loss]);
-                residents[place].2 = Some(loss);
+                selector.trained(&[residents[place].slot], &[loss]);
+                residents[place].loss = Some(loss);
             }
-            Event::Evict | Event::Train(..) => {}
+            Event::Leave(_) | Event::Train(..) => {}
         }
         assert_eq!(selector.ready(), residents.len());
         check(&mut || selector.pick(&mut random), &residents);
@@ -138,16 +148,17 @@ fn play(
 
 proptest! {
     #[test]
-    fn only_residents_are_picked(events in events(), which in 0..3) {
-        let check = |pick: &mut dyn FnMut() -> Option<u64>, residents: &[(u64, f64, Option<f64>)]| {
+    fn only_residents_are_picked(events in events(), which in 0..5) {
+        let check = |pick: &mut dyn FnMut() -> Option<usize>, residents: &[Modelled]| {
             let picked = pick();
             assert_eq!(picked.is_none(), residents.is_empty());
-            let is_resident = |ordinal| residents.iter().any(|resident| resident.0 == ordinal);
+            let is_resident = |slot| residents.iter().any(|resident| resident.slot == slot);
             assert!(picked.is_none_or(is_resident), "{picked:?} of {residents:?}");
         };
         match which {
             0 => play(&mut Prioritized::new(Priority::LogReward, 1.0), &events, check),
             1 => play(&mut Prioritized::new(Priority::Loss, 1.0), &events, check),
+            2 => play(&mut Uniform::default(), &events, check),
             _ => play(&mut TopFraction::new(0.3, 0.5), &events, check),
         }
     }
@@ -155,31 +166,41 @@ proptest! {
     #[test]
     fn the_tree_of_priorities_is_that_of_the_residents(events in events()) {
         let mut selector = Prioritized::new(Priority::LogReward, 1.5);
-        play(&mut selector, &events, |_, _| {});
-        let inserted = events.iter().filter_map(|event| match event {
-            Event::Insert(log_reward) => Some(1.5 * log_reward),
-            _ => None,
-        });
-        let weights: Vec<f64> = inserted.skip(selector.oldest as usize).collect();
-        for (ordinal, weight) in (selector.oldest..).zip(&weights) {
-            prop_assert_eq!(selector.tree.get(selector.slot(ordinal)), *weight);
+        let mut residents = Vec::new();
+        play(&mut selector, &events, |_, all| residents = all.to_vec());
+        for resident in &residents {
+            prop_assert_eq!(selector.tree.get(resident.slot), 1.5 * resident.log_reward);
         }
         let total = selector.tree.log_total();
-        if weights.is_empty() {
+        if residents.is_empty() {
             prop_assert_eq!(total, f64::NEG_INFINITY);
         } else {
-            prop_assert!((total - log_sum_exp(weights.iter().copied())).abs() < 1e-12);
+            let weights = residents.iter().map(|resident| 1.5 * resident.log_reward);
+            prop_assert!((total - log_sum_exp(weights)).abs() < 1e-12);
         }
     }
 
     #[test]
-    fn the_best_are_those_of_a_sorted_list(events in events(), fraction in 0.01..0.99f64) {
+    fn the_best_are_those_of_a_sorted_list(
+        events in events(),
+        fraction in 0.01..0.99f64,
+        barred in prop::collection::vec(any::<usize>(), 0..5),
+    ) {
         let mut selector = TopFraction::new(fraction, 0.5);
         let mut residents = Vec::new();
         play(&mut selector, &events, |_, all| residents = all.to_vec());
         let wanted = (fraction * residents.len() as f64).ceil() as usize;
-        residents.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
-        let mut best: Vec<u64> = residents[..wanted].iter().map(|resident| resident.0).collect();
+        // Later ones first, so that of equal rewards the later is the better.
+        residents.reverse();
+        residents.sort_by(|a, b| b.log_reward.total_cmp(&a.log_reward));
+        for place in barred {
+            if !residents.is_empty() {
+                let slot = residents.remove(place % residents.len()).slot;
+                selector.barred(slot);
+                prop_assert!(!selector.best().contains(&slot));
+            }
+        }
+        let mut best: Vec<usize> = residents.iter().take(wanted).map(|one| one.slot).collect();
         best.sort_unstable();
         prop_assert_eq!(selector.best(), best);
     }

@@ -1,0 +1,45 @@
+//! A set of slots from which one is drawn uniformly.
+
+use tributary_common::random::Stream;
+
+/// Slots, in no order; all operations take constant time.
+#[derive(Default)]
+pub(super) struct Members {
+    list: Vec<usize>,
+    /// Where each slot that is a member stands in the list.
+    places: Vec<usize>,
+}
+
+impl Members {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn insert(&mut self, slot: usize) {
+        if self.places.len() <= slot {
+            self.places.resize(slot + 1, 0);
+        }
+        self.places[slot] = self.list.len();
+        self.list.push(slot);
+    }
+
+    /// Removes a member.
+    pub(super) fn remove(&mut self, slot: usize) {
+        let place = self.places[slot];
+        self.list.swap_remove(place);
+        if let Some(&moved) = self.list.get(place) {
+            self.places[moved] = place;
+        }
+    }
+
+    pub(super) fn draw(&self, stream: &mut Stream) -> Option<usize> {
+        (!self.list.is_empty()).then(|| self.list[stream.below(self.list.len())])
+    }
+
+    #[cfg(test)]
+    pub(super) fn sorted(&self) -> Vec<usize> {
+        let mut sorted = self.list.clone();
+        sorted.sort_unstable();
+        sorted
+    }
+}

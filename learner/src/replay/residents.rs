@@ -1,0 +1,91 @@
+//! The trajectories that replay holds, each in a slot of its own.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tributary_common::ids::PolicyVersion;
+
+/// A trajectory that is kept.
+pub(super) struct Resident {
+    /// Its place among all that were ever inserted.
+    pub(super) ordinal: u64,
+    /// Its path, without the exit; where paths are drawn anew, a name of its object.
+    pub(super) actions: Box<[u32]>,
+    /// Finite.
+    pub(super) log_reward: f64,
+    /// The weights that drew it.
+    pub(super) policy: PolicyVersion,
+    /// A hash of its object.
+    pub(super) object: u64,
+    /// Seconds that measuring its object took.
+    pub(super) seconds: f32,
+    /// Uses that it should have.
+    pub(super) uses: u64,
+    /// Uses that it has had.
+    pub(super) used: u64,
+    /// Whether its path was discarded for its age.
+    pub(super) is_stale: bool,
+}
+
+/// Residents by slot, by age and by object.
+#[derive(Default)]
+pub(super) struct Residents {
+    slots: Vec<Option<Resident>>,
+    free: Vec<usize>,
+    /// Slots by ordinal.
+    by_age: BTreeMap<u64, usize>,
+    /// The slot of the newest with each object.
+    by_object: HashMap<u64, usize>,
+}
+
+impl Residents {
+    pub(super) fn len(&self) -> usize {
+        self.by_age.len()
+    }
+
+    pub(super) fn insert(&mut self, resident: Resident) -> usize {
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.by_age.insert(resident.ordinal, slot);
+        self.by_object.insert(resident.object, slot);
+        self.slots[slot] = Some(resident);
+        slot
+    }
+
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Resident> {
+        let resident = self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        self.by_age.remove(&resident.ordinal);
+        if self.by_object.get(&resident.object) == Some(&slot) {
+            self.by_object.remove(&resident.object);
+        }
+        Some(resident)
+    }
+
+    pub(super) fn get(&self, slot: usize) -> Option<&Resident> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Resident> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    pub(super) fn oldest(&self) -> Option<usize> {
+        self.by_age.first_key_value().map(|(_, &slot)| slot)
+    }
+
+    /// The newest first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = usize> {
+        self.by_age.values().rev().copied()
+    }
+
+    pub(super) fn with_ordinal(&self, ordinal: u64) -> Option<usize> {
+        self.by_age.get(&ordinal).copied()
+    }
+
+    /// The newest with this object.
+    pub(super) fn with_object(&self, object: u64) -> Option<usize> {
+        self.by_object.get(&object).copied()
+    }
+}
