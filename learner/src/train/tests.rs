@@ -4,6 +4,9 @@ mod backward;
 mod objectives;
 mod optimizer;
 
+use std::path::Path;
+
+use tributary_common::data_set;
 use tributary_common::exact::{Comparison, SnapshotPolicy, Target, terminating_distribution};
 use tributary_common::log_space::LogReward;
 use tributary_common::network::cpu::{Scratch, Snapshot};
@@ -14,7 +17,9 @@ use tributary_common::registry::{Registry, Task};
 use tributary_common::run_file;
 
 use super::*;
+use crate::examine::Sound;
 use crate::fakes;
+use crate::redraw::Redraw;
 use crate::replay::Replay;
 
 const HYPERGRID: &str = r#"
@@ -82,23 +87,31 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
     let Task { environment, undelayed, .. } = task;
     let mut trainer = trainer(run_file, task);
     let network = Arc::new(trainer.network().clone());
-    let mut replay = Replay::new(&run_file.replay, run_file.learner.batch).unwrap();
+    let mut replay = Replay::new(&run_file.replay, run_file.learner.batch)
+        .unwrap()
+        .with_initial(data_set::initial(run_file, task, Path::new("")).unwrap());
+    let uniform = run_file.replay.redraw_uniform;
+    let mut redraw = Redraw::new(environment.clone(), network.clone(), run_file.run.seed, uniform);
     let mut samples = Samples::default();
     let mut generated = 0;
     while trainer.step() < run_file.learner.updates.unwrap() {
         let sets = trainer.publish(generated).unwrap();
+        redraw.follow(&sets.raw);
         let snapshot = Snapshot::new(network.clone(), sets.raw);
         while replay.may_insert() {
             let mut stream = Stream::new(run_file.run.seed, Purpose::Rollout, 0, generated);
             let (actions, object) = roll_out(&snapshot, &**environment, &mut stream);
+            let hash = blake3::hash(object.to_string().as_bytes()).as_bytes()[0];
             let mut raw = Vec::new();
             undelayed.evaluate(&[object], &mut raw).unwrap();
             let log_reward: LogReward = undelayed.transform(&raw).unwrap();
-            replay.insert(&fakes::sound(&actions, log_reward, snapshot.weights().version));
+            let sound = fakes::sound(&actions, log_reward, snapshot.weights().version);
+            replay.insert(&Sound { object: u64::from(hash), ..sound });
             generated += 1;
         }
         let mut stream = Stream::new(run_file.run.seed, Purpose::Replay, trainer.step(), 0);
         while replay.sample(trainer.step(), &mut stream, &mut samples) {
+            redraw.draw(trainer.step(), &mut samples).unwrap();
             let report = trainer.update(&samples).unwrap();
             replay.trained(&samples.ordinals, &report.squared_residuals);
         }
@@ -132,6 +145,30 @@ fn replay_that_prefers_learns_a_small_hypergrid() {
         &[prioritized, ("replay.priority", "log_reward")][..],
         &[prioritized, ("replay.priority", "loss"), ("replay.samples_per_insert", "4.0")][..],
         &[("replay.selector", "top_fraction"), ("replay.samples_per_insert", "2.0")][..],
+    ] {
+        let (run_file, task) = run(changes);
+        let (total_variation, log_z) = converge(&run_file, &task);
+        println!("{changes:?}: total variation {total_variation}, log Z off by {log_z}");
+        assert!(total_variation < 0.05, "{changes:?}: total variation {total_variation}");
+        assert!(log_z.abs() < 0.1, "{changes:?}: log Z is off by {log_z}");
+    }
+}
+
+#[test]
+fn replay_that_draws_paths_anew_learns_a_small_hypergrid() {
+    let often = ("replay.samples_per_insert", "4.0");
+    let uniform = ("replay.selector", "uniform");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.csv");
+    // The corners, the four best objects.
+    let corners = "cell,value\n0 0,0.6\n0 3,0.6\n3 0,0.6\n3 3,0.6\n";
+    std::fs::write(&file, corners).unwrap();
+    for changes in [
+        &[("replay.keep", "objects"), uniform, often][..],
+        &[("replay.keep", "objects"), ("policy.backward", "uniform"), often][..],
+        &[("replay.max_lag", "1"), ("learner.publish_every", "1"), uniform, often][..],
+        &[("replay.initial", file.to_str().unwrap())][..],
+        &[("replay.duplicates", "merge"), ("replay.keep", "objects"), uniform, often][..],
     ] {
         let (run_file, task) = run(changes);
         let (total_variation, log_z) = converge(&run_file, &task);

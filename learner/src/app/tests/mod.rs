@@ -7,6 +7,7 @@ mod end;
 mod evaluation;
 mod exploration;
 mod refusals;
+mod replay;
 mod sessions;
 mod training;
 

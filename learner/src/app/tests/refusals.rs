@@ -79,6 +79,12 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
     let mut bad = good.clone();
     bad.overrides = vec![("replay.capacity".into(), "2".into())];
     cases.push((bad, 78, "replay.capacity"));
+    let mut bad = good.clone();
+    bad.overrides = vec![("replay.initial".into(), "words.tsv".into())];
+    cases.push((bad, 78, "line 2: object \"AA\""));
+    let mut bad = good.clone();
+    bad.overrides = vec![("replay.initial".into(), "nowhere.csv".into())];
+    cases.push((bad, 78, "nowhere.csv"));
     for (options, code, text) in cases {
         let error = failure(Prepared::new(&options, &Registry::builtin()).await);
         assert_eq!(error.exit_code(), code, "{error}");
