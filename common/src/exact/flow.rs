@@ -9,6 +9,11 @@ use crate::network::States;
 
 /// The backward probabilities of a policy.
 pub trait BackwardPolicy {
+    /// No states, ready for those that it will be asked about.
+    fn states(&self) -> States {
+        States::default()
+    }
+
     /// Appends, for each state, log P_B of its legal backward actions in their order.
     fn log_backward(&mut self, states: &States, out: &mut Vec<f64>);
 
@@ -19,6 +24,10 @@ pub trait BackwardPolicy {
 }
 
 impl BackwardPolicy for SnapshotPolicy<'_> {
+    fn states(&self) -> States {
+        States::new(self.snapshot.heads())
+    }
+
     fn log_backward(&mut self, states: &States, out: &mut Vec<f64>) {
         let heads = self.snapshot.heads();
         let rows = self.snapshot.forward(&mut self.scratch, &states.features);

@@ -214,7 +214,7 @@ fn flows_by_paths(environment: &dyn Environment, target: &Target, snapshot: &Sna
         let mut open = vec![(state, log_rewards.next().unwrap().exp())];
         while let Some((state, weight)) = open.pop() {
             flows[list.index(&state) as usize] += weight;
-            let (mut states, mut log_backward) = (States::default(), Vec::new());
+            let (mut states, mut log_backward) = (policy.states(), Vec::new());
             states.push(environment, &state);
             policy.log_backward(&states, &mut log_backward);
             for (&way, log_pb) in states.backward.row(0).iter().zip(log_backward) {

@@ -33,6 +33,32 @@ fn the_checkpoint_is_evaluated(run: &str, distance: f64) {
     assert_eq!(report["objects"], 64);
     let page = stdout(&tributary(["evaluate", run, "--weights", "raw"]));
     assert!(page.contains("raw weights of update") && page.contains("total variation"), "{page}");
+    more_is_evaluated_when_it_is_asked_for(run, &report);
+}
+
+fn more_is_evaluated_when_it_is_asked_for(run: &str, plain: &Value) {
+    let asked = ["--samples", "400", "--flow", "0 0", "--flow", "[7, 7]", "--log-p", "3 4"];
+    let evaluate = ["evaluate", run].into_iter().chain(asked);
+    let text = stdout(&tributary(evaluate.clone().chain(["--json"])));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let of = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap();
+    let log_z = plain["log_z_target"].as_f64().unwrap();
+    assert!(of("/samples/elbo") < log_z + 3.0 * of("/samples/elbo_error"), "{report}");
+    assert!(of("/target_samples/eubo") > log_z - 3.0 * of("/target_samples/eubo_error"));
+    let entropy = (of("/samples/entropy") - of("/entropy_policy")).abs();
+    assert!(entropy < 5.0 * of("/samples/entropy_error"), "{report}");
+    assert!((of("/flows/0/log_flow_target") - log_z).abs() < 1e-9, "the initial state has Z");
+    assert!((of("/flows/0/log_flow_policy") - of("/log_z")).abs() < 1e-9);
+    assert!((of("/flows/1/log_flow_target") - 0.6f64.ln()).abs() < 1e-6, "a corner has R alone");
+    assert!((of("/log_p/0/estimate") - of("/log_p/0/exact")).abs() < 1.0, "{report}");
+    let page = stdout(&tributary(evaluate));
+    for expected in ["ELBO, at most log Z", "log F, with the policy's P_B", "log p\n  3 4"] {
+        assert!(page.contains(expected), "{expected} is not in\n{page}");
+    }
+    let refused = tributary(["evaluate", run, "--flow", "9 9"]);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("--flow \"9 9\""), "{stderr}");
 }
 
 fn objects_are_drawn(run: &str) {
