@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning clean
+.PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench: setup ## time training on three hypergrids (3 minutes)
 bench-learning: setup ## train the examples with three seeds and compare with the bars (10 minutes)
 	cargo build --locked --workspace
 	cargo run --locked -p tributary-bench -- learning --json $(TARGET)/learning.json $(ARGS)
+
+bench-lag: setup ## compare the exact distance with and without lag; writes docs/objectives/lag.md (10 minutes)
+	cargo run --locked --release -p tributary-bench -- lag --json $(TARGET)/lag.json --page docs/objectives/lag.md $(ARGS)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean

@@ -1,21 +1,26 @@
-//! Tributary's benchmarks, with the product as a user runs it: `tributary train`, one learner and
-//! its actors over gRPC on this machine's cores.
+//! Tributary's benchmarks.
 //!
-//! `make bench` asks how fast it trains, `make bench-learning` how well; `sub-trajectories` and
-//! `corrected-momentum` look at one computation each. Absolute times on a shared
-//! machine mean little; compare figures of one run only.
+//! `make bench` asks how fast the product trains as a user runs it (`tributary train`, one learner
+//! and its actors over gRPC), `make bench-learning` how well. The others are experiments in one
+//! process ([`experiment`]), whose results do not depend on time. Absolute times on a shared machine
+//! mean little; compare figures of one run only.
 
 mod corrected_momentum;
+mod experiment;
+mod lag;
 mod learning;
 mod machine;
+mod parallel;
+mod report;
 mod run;
 mod speed;
 mod sub_trajectories;
+mod tasks;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Measures Tributary as a user runs it
+/// Measures how fast and how well Tributary trains
 #[derive(Parser)]
 struct Options {
     #[command(subcommand)]
@@ -32,6 +37,8 @@ enum Benchmark {
     SubTrajectories(sub_trajectories::Options),
     /// Shows on a small chain how momentum drifts under bootstrapping, and corrects it
     CorrectedMomentum(corrected_momentum::Options),
+    /// Compares the exact distance to the target with and without an injected lag of the weights
+    Lag(lag::Options),
 }
 
 fn main() -> Result<()> {
@@ -40,5 +47,6 @@ fn main() -> Result<()> {
         Benchmark::Learning(options) => learning::run(&options),
         Benchmark::SubTrajectories(options) => sub_trajectories::run(&options),
         Benchmark::CorrectedMomentum(options) => corrected_momentum::run(&options),
+        Benchmark::Lag(options) => lag::run(&options),
     }
 }

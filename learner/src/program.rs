@@ -14,6 +14,7 @@ use crate::error::LearnerError;
 use crate::options::Options;
 use crate::panics;
 use crate::prepare::Prepared;
+use crate::torch;
 use crate::train::Trainer;
 use crate::training::{TrainError, Training};
 
@@ -73,7 +74,7 @@ fn run(options: &Options, registry: &Registry) -> Result<Outcome, LearnerError> 
 fn libtorch(prepared: &Prepared) -> Result<Box<dyn Training>, TrainError> {
     let run_file = &prepared.facts.run_file;
     if let Some(threads) = run_file.learner.threads {
-        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        torch::set_threads(threads);
     }
     Ok(Box::new(Trainer::new(run_file, &prepared.task, prepared.facts.incarnation)?))
 }

@@ -19,6 +19,11 @@ pub fn device(choice: run_file::Device) -> Result<Device, TrainError> {
     }
 }
 
+/// Sets how many threads libtorch computes with inside an operation, in this thread and later ones.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+}
+
 /// A network and its parameters in libtorch.
 ///
 /// All parameters are views of one flat tensor, in the order of `Network::parameters`, so that an

@@ -16,11 +16,6 @@ pub trait BackwardPolicy {
 
     /// Appends, for each state, log P_B of its legal backward actions in their order.
     fn log_backward(&mut self, states: &States, out: &mut Vec<f64>);
-
-    /// No states yet, made for the questions of this policy.
-    fn states(&self) -> States {
-        States::default()
-    }
 }
 
 impl BackwardPolicy for SnapshotPolicy<'_> {
@@ -35,10 +30,6 @@ impl BackwardPolicy for SnapshotPolicy<'_> {
             heads.log_backward(states, i, row, &mut self.row);
             out.extend_from_slice(&self.row);
         }
-    }
-
-    fn states(&self) -> States {
-        States::new(self.snapshot.heads())
     }
 }
 
