@@ -6,10 +6,13 @@
 //! mean little; compare figures of one run only.
 
 mod corrected_momentum;
+mod curves;
 mod experiment;
+mod figure;
 mod lag;
 mod learning;
 mod machine;
+mod objectives;
 mod parallel;
 mod report;
 mod run;
@@ -39,6 +42,10 @@ enum Benchmark {
     CorrectedMomentum(corrected_momentum::Options),
     /// Compares the exact distance to the target with and without an injected lag of the weights
     Lag(lag::Options),
+    /// Trains every objective on every environment
+    Objectives(objectives::Options),
+    /// Draws how sub-trajectory balance and trajectory balance learn long trajectories
+    Curves(curves::Options),
 }
 
 fn main() -> Result<()> {
@@ -48,5 +55,7 @@ fn main() -> Result<()> {
         Benchmark::SubTrajectories(options) => sub_trajectories::run(&options),
         Benchmark::CorrectedMomentum(options) => corrected_momentum::run(&options),
         Benchmark::Lag(options) => lag::run(&options),
+        Benchmark::Objectives(options) => objectives::run(&options),
+        Benchmark::Curves(options) => curves::run(&options),
     }
 }

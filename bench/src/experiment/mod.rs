@@ -5,8 +5,10 @@
 //! it must have: processes, messages, and lag as it comes.
 
 mod actors;
+pub(crate) mod correlation;
 mod learner;
 pub(crate) mod measure;
+pub(crate) mod modes;
 
 use std::path::Path;
 use std::sync::Arc;
