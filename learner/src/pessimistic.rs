@@ -2,17 +2,22 @@
 //! GFlowNets", 2024): P_B fitted by likelihood to the trajectories seen.
 
 use crate::objective::{Gradients, Terms};
+use crate::replay::Source;
 
-/// Puts the gradient of `-1/N Σ_τ Σ_t log P_B(s_t | s_t+1)` over the N trajectories of a batch in the
-/// place of the objective's gradient with respect to log P_B, which therefore does not reach P_B.
+/// Puts the gradient of `-1/N Σ_τ Σ_t log P_B(s_t | s_t+1)` over the N trajectories of a batch that
+/// actors drew in the place of the objective's gradient with respect to log P_B, which therefore does
+/// not reach P_B. Paths that were redrawn came from P_B: they would draw it towards itself.
 ///
 /// With P_F held fixed and trajectories drawn by it, the minimum is the posterior of the paths:
 /// P_B(τ | x) = P_F(τ) / Σ P_F(τ') over all paths τ' to x.
-pub fn fit_backward(terms: &Terms, gradients: &mut Gradients) {
-    gradients.log_pb.fill(-1.0 / terms.log_reward.len() as f64);
-    for &end in terms.offsets.iter().skip(1) {
-        // Undoing an exit has probability 1.
-        gradients.log_pb[end as usize - 1] = 0.0;
+pub fn fit_backward(terms: &Terms, sources: &[Source], gradients: &mut Gradients) {
+    let seen = sources.iter().filter(|source| !source.is_redrawn()).count();
+    gradients.log_pb.fill(0.0);
+    for ((transitions, _), source) in terms.trajectories().zip(sources) {
+        if !source.is_redrawn() {
+            // Undoing the exit, the last transition, has probability 1.
+            gradients.log_pb[transitions.start..transitions.end - 1].fill(-1.0 / seen as f64);
+        }
     }
 }
 
@@ -86,7 +91,7 @@ mod tests {
         for _ in 0..2_000 {
             probabilities.terms(&batch, &logits, &mut terms);
             gradients.reset(&terms);
-            fit_backward(&terms, &mut gradients);
+            fit_backward(&terms, &samples.sources, &mut gradients);
             for (window, (_, probability)) in batch.offsets.windows(2).zip(&all) {
                 let transitions = window[0] as usize..window[1] as usize;
                 let share = probability * all.len() as f64;
@@ -115,20 +120,28 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_that_of_the_likelihood() {
+    fn the_gradient_is_that_of_the_likelihood_of_what_actors_drew() {
         let terms = Terms {
-            offsets: vec![0, 1, 4],
-            log_pf: vec![-0.5; 4],
-            log_pb: vec![0.0, -0.3, -0.7, 0.0],
-            log_reward: vec![0.0; 2],
+            offsets: vec![0, 1, 4, 6],
+            log_pf: vec![-0.5; 6],
+            log_pb: vec![0.0, -0.3, -0.7, 0.0, -0.2, 0.0],
+            log_reward: vec![0.0; 3],
             ..Terms::default()
         };
         let mut gradients = Gradients::default();
         gradients.reset(&terms);
         gradients.log_pf.fill(3.0);
         gradients.log_pb.fill(7.0);
-        fit_backward(&terms, &mut gradients);
-        assert_eq!(gradients.log_pb, [0.0, -0.5, -0.5, 0.0]);
-        assert_eq!(gradients.log_pf, [3.0; 4]);
+        for (last, expected) in [
+            (Source::Redrawn, [0.0, -0.5, -0.5, 0.0, 0.0, 0.0]),
+            (Source::Initial, [0.0, -0.5, -0.5, 0.0, 0.0, 0.0]),
+            (Source::Replayed, [0.0, -1.0 / 3.0, -1.0 / 3.0, 0.0, -1.0 / 3.0, 0.0]),
+        ] {
+            fit_backward(&terms, &[Source::Fresh, Source::Fresh, last], &mut gradients);
+            assert_eq!(gradients.log_pb, expected, "{last:?}");
+            assert_eq!(gradients.log_pf, [3.0; 6]);
+        }
+        fit_backward(&terms, &[Source::Redrawn; 3], &mut gradients);
+        assert_eq!(gradients.log_pb, [0.0; 6]);
     }
 }

@@ -148,7 +148,7 @@ impl Trainer {
             return Err(TrainError::Loss { loss });
         }
         if self.pessimistic {
-            fit_backward(terms, gradients);
+            fit_backward(terms, &samples.sources, gradients);
         }
         probabilities.logit_gradient(batch, gradients, logit_gradient);
         Ok((self.network.backward(forward, logit_gradient)?, loss))
