@@ -146,6 +146,26 @@ const METRICS: &[Metric] = &[
         Read::Gauge(|view| exact(view, |exact| exact.jensen_shannon)),
     ),
     metric(
+        "tributary_learner_evaluation_seconds",
+        "seconds that the evaluation beside the training has worked",
+        Read::Counter(|view| view.figures.evaluation.seconds),
+    ),
+    metric(
+        "tributary_learner_test_set_spearman_ratio",
+        "Spearman's correlation of log p and log R over the test set",
+        Read::Gauge(|view| view.figures.evaluation.estimates?.test_set?.spearman),
+    ),
+    metric(
+        "tributary_learner_elbo_nats",
+        "evidence lower bound of log Z, from the policy's samples",
+        Read::Gauge(|view| view.figures.evaluation.estimates?.samples?.elbo),
+    ),
+    metric(
+        "tributary_learner_modes_found",
+        "known modes that accepted objects have found",
+        Read::Gauge(|view| view.figures.evaluation.modes.map(|modes| modes.found as f64)),
+    ),
+    metric(
         "tributary_learner_log_z_target_nats",
         "exact log Z of the target",
         Read::Gauge(|view| exact(view, |exact| exact.log_z_target)),

@@ -114,7 +114,7 @@ impl Config for Evaluation {
                         own distance";
         keys.key("mode_distance", &mut self.mode_distance, distance).at_least(0.0);
         keys.key("top_k", &mut self.top_k, "best objects whose rewards and distances are shown")
-            .at_most(10_000);
+            .at_most(1_000);
         let reference = "file of objects known before: the novelty of the best objects is their \
                          distance to it";
         keys.key("reference", &mut self.reference, reference);

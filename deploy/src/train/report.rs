@@ -168,6 +168,9 @@ mod tests {
             "lag_mean": 5.1, "lag_max": 12, "waited_seconds":
                 {"actors.credit": 2, "actors.queue": 1, "ingest.replay": 7, "trainer.data": 3.25},
             "counters": {"paid": 60_000, "samples": 450_000}, "rejected": {"run_complete": 128},
+            "evaluation": {"test_set.spearman": 0.41732, "test_set.spearman_low": 0.2,
+                "test_set.spearman_high": 0.5, "modes.found": 3.0, "modes.known": 60.0,
+                "evaluation.seconds": 15.12, "evaluation.share": 0.1},
             "books": {"received": 450_128, "accepted": 450_000, "rejected": 128},
         });
         fs::write(folder.path().join("summary.json"), summary.to_string()).unwrap();
@@ -176,6 +179,9 @@ mod tests {
             "grid: done, 2:31 of training",
             "total variation         0.1612",
             "log Z of the target     11.462147",
+            "0.4173 (0.2000 to 0.5000)",
+            "3 of 60",
+            "15.12 s, 10.0 % of the time",
             "450,128 = 450,000 accepted + 0 duplicate + 128 rejected + 0 pending",
             "rejected, run complete  128",
             "ingest for replay 7.0 s, trainer for data 3.2 s, actors for credit 2.0 s\n",

@@ -24,6 +24,10 @@ use estimates::Estimates;
 use exact::ExactComparison;
 pub use figures::{EstimateFigures, EvaluationFigures};
 
+/// After an evaluation the next waits at least so many times as long as it took, so that evaluation
+/// takes at most a quarter of one core.
+const PAUSE: u32 = 3;
+
 /// What the evaluation's thread works with.
 pub struct EvaluatorDeps {
     /// Environment and reward.
@@ -63,9 +67,12 @@ impl Evaluator {
     /// Evaluates now and then until `finish` is dropped, then once more.
     pub fn run(mut self, finish: &Receiver<()>) {
         self.prepare();
-        while let Err(RecvTimeoutError::Timeout) = finish.recv_timeout(self.every) {
+        let mut pause = self.every;
+        while let Err(RecvTimeoutError::Timeout) = finish.recv_timeout(pause) {
+            let start = Instant::now();
             let is_running = || finish.try_recv() != Err(TryRecvError::Disconnected);
             self.evaluate(is_running);
+            pause = self.every.max(PAUSE * start.elapsed());
         }
         self.evaluate(|| true);
     }

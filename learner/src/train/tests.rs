@@ -349,9 +349,10 @@ fn of_a_linear_policy_the_products_of_gradients_are_those_of_the_closed_form() {
                     expected += (1.0 + shared as f64) * product;
                 }
             }
-            let found = products[i * chosen.len() + j];
+            let product = |i: usize, j: usize| products[i * chosen.len() + j];
+            let (found, norms) = (product(i, j), (product(i, i) * product(j, j)).sqrt());
             let off = (found - expected).abs();
-            assert!(off < 1e-4 * (1.0 + expected.abs()), "{one}, {other}: {found}, {expected}");
+            assert!(off < 1e-5 * norms, "{one}, {other}: {found}, {expected}");
         }
     }
     let step = trainer.step();

@@ -172,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn without_an_exact_distance_a_line_says_what_is_known() {
+        let mut now = status(150_000, 1.5, 7.0);
+        let figures = [("test_set.spearman", 0.38254), ("modes.found", 3.0), ("modes.known", 60.0)];
+        now.evaluation = figures.map(|(name, value)| (name.to_owned(), value)).into();
+        assert!(Figures::of(&now, None).line().contains("log Z 11.380  TV 0.2310  modes 3/60  "));
+        now.exact = None;
+        let line = Figures::of(&now, None).line();
+        assert!(line.contains("log Z 11.380  Spearman 0.383  modes 3/60  "), "{line}");
+    }
+
+    #[test]
     fn the_nearest_stop_counts_and_an_empty_status_is_fine() {
         let mut now = status(150_000, 0.0, 0.0);
         now.goals = Some(Goals {

@@ -55,6 +55,7 @@ async fn three_actors_take_three_settings_and_the_yields_add_up() {
     assert_eq!(ended, expected);
     assert_eq!(summary["yields"][2]["exploration"], "epsilon 0.1, temperature 1.5");
     assert_eq!(summary["counters"]["paid"], 6, "the settings' objects add up");
+    assert_eq!(summary["evaluation"]["modes.good_objects"], 4.0, "and so do the good ones");
     assert_balance(&summary);
     let metrics = std::fs::read_to_string(learner.path("metrics.jsonl")).unwrap();
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
