@@ -29,6 +29,10 @@ pub enum Purpose {
     Dropout = 11,
     /// Paths drawn anew to objects in replay.
     Redraw = 17,
+    /// Proposals of local search and their acceptance.
+    LocalSearch = 13,
+    /// Whether a trajectory is drawn backward, from which object, and its way.
+    Backward = 14,
 }
 
 /// One stream of random numbers.

@@ -13,8 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::environment::{self, Environment, Hypergrid, Sequence};
+use crate::reward::table::file::objects::{self, Listed};
 use crate::reward::{self, BitSequence, Delayed, HypergridReward, Landscape, Motif, Reward, Table};
-use crate::run_file::{Problem, RunFile, RunFileError, Section, Toml};
+use crate::run_file::{Origin, Problem, RunFile, RunFileError, Section, Toml};
 
 /// Makes an environment from its section of the run file.
 pub type EnvironmentFactory =
@@ -49,6 +50,8 @@ pub struct Task {
     pub reward: Arc<dyn Reward>,
     /// The same values without the delay: for the exact target, which costs nothing to know.
     pub undelayed: Arc<dyn Reward>,
+    /// The objects of `exploration.initial`.
+    pub initial: Arc<Vec<Listed>>,
 }
 
 /// What two programs of a run must agree on.
@@ -61,15 +64,21 @@ pub struct Fingerprints {
 }
 
 impl Task {
-    fn new((environment, undelayed): Made, run_file: &RunFile) -> Result<Self, Vec<Problem>> {
+    fn new(made: Made, run_file: &RunFile, files: &Path) -> Result<Self, Vec<Problem>> {
+        let (environment, undelayed) = made;
         let reward: Arc<dyn Reward> = match run_file.reward.delay {
             Some(delay) => Arc::new(Delayed::new(Arc::clone(&undelayed), delay)),
             None => Arc::clone(&undelayed),
         };
         let mut problems = suitability::problems(run_file, environment.as_ref());
         problems.extend(replay::problems(run_file, environment.as_ref()));
+        let initial = initial(run_file, environment.as_ref(), undelayed.as_ref(), files)
+            .unwrap_or_else(|problem| {
+                problems.push(problem);
+                Vec::new()
+            });
         if problems.is_empty() {
-            Ok(Self { environment, reward, undelayed })
+            Ok(Self { environment, reward, undelayed, initial: Arc::new(initial) })
         } else {
             Err(problems)
         }
@@ -93,18 +102,36 @@ pub struct DataFile {
     pub name: String,
 }
 
-/// The data files of a run file: `reward.file`.
+/// Reads the file of `exploration.initial`, if there is one.
+fn initial(
+    run_file: &RunFile,
+    environment: &dyn Environment,
+    reward: &dyn Reward,
+    files: &Path,
+) -> Result<Vec<Listed>, Problem> {
+    let Some(name) = &run_file.exploration.initial else { return Ok(Vec::new()) };
+    objects::read(&files.join(name), environment, reward).map_err(|error| {
+        let (path, message) = ("exploration.initial".to_owned(), error.to_string());
+        Problem { message: format!("`{path}` {message}"), path, origin: Origin::Absent }
+    })
+}
+
+/// The data files of a run file: `reward.file`, `exploration.initial`.
 pub fn data_files(run_file: &RunFile) -> Vec<DataFile> {
-    let name = run_file.reward.section.table.get("file").and_then(Toml::as_str);
-    name.map(|name| DataFile { key: ("reward", "file"), name: name.to_owned() })
-        .into_iter()
-        .collect()
+    let reward = run_file.reward.section.table.get("file").and_then(Toml::as_str);
+    let initial = run_file.exploration.initial.as_deref();
+    let files = [(("reward", "file"), reward), (("exploration", "initial"), initial)];
+    let named = files.into_iter().filter_map(|(key, name)| Some((key, name?)));
+    named.map(|(key, name)| DataFile { key, name: name.to_owned() }).collect()
 }
 
 /// Makes a run file read a data file from another place, such as a copy fetched from the learner.
 pub fn redirect(run_file: &mut RunFile, file: &DataFile, path: &Path) {
-    let path = Toml::String(path.to_string_lossy().into_owned());
-    run_file.reward.section.table.insert(file.key.1.to_owned(), path);
+    let path = path.to_string_lossy().into_owned();
+    match file.key {
+        ("exploration", _) => run_file.exploration.initial = Some(path),
+        (_, key) => drop(run_file.reward.section.table.insert(key.to_owned(), Toml::String(path))),
+    }
 }
 
 impl Registry {
@@ -179,7 +206,7 @@ impl Registry {
             result.map(|pair| made = pair).err().unwrap_or_default()
         })?;
         let task = match made {
-            Some(made) => Task::new(made, &run_file)?,
+            Some(made) => Task::new(made, &run_file, files)?,
             None => self.task(&run_file, files)?,
         };
         Ok((run_file, task))
@@ -194,7 +221,7 @@ impl Registry {
     pub fn task(&self, run_file: &RunFile, files: &Path) -> Result<Task, Vec<Problem>> {
         let (environment, reward) = (&run_file.environment, &run_file.reward.section);
         let made = self.make(Some(environment), Some(reward), files)?;
-        Task::new(made.ok_or_else(Vec::new)?, run_file)
+        Task::new(made.ok_or_else(Vec::new)?, run_file, files)
     }
 
     /// Makes what has a section: an environment alone is made to find its problems, a reward needs
@@ -335,5 +362,25 @@ mod tests {
         let task = registry.task(&run_file, Path::new("/nowhere")).unwrap();
         let expected = format!("\"content\":\"{}\"", blake3::hash(&fs::read(&copy).unwrap()));
         assert!(task.reward.identity().configuration.contains(&expected));
+    }
+
+    #[test]
+    fn initial_objects_are_a_data_file_too_and_their_lines_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("start.csv");
+        fs::write(&path, "cell,value\n1 2,0.5\n").unwrap();
+        let mut run_file = run_file(GRID, "kind = 'cosine'");
+        run_file.exploration.initial = Some("start.csv".to_owned());
+        let files = data_files(&run_file);
+        assert_eq!((files[0].key, files.len()), (("exploration", "initial"), 1));
+        let registry = Registry::builtin();
+        assert_eq!(registry.task(&run_file, folder.path()).unwrap().initial.len(), 1);
+        redirect(&mut run_file, &files[0], &path);
+        assert_eq!(registry.task(&run_file, Path::new("/nowhere")).unwrap().initial.len(), 1);
+        fs::write(&path, "cell\n1 8\n").unwrap();
+        let problems = registry.task(&run_file, Path::new("")).err().unwrap();
+        let message = &problems[0].message;
+        assert!(message.starts_with("`exploration.initial` = /"), "{message}");
+        assert!(message.contains("line 2: object \"1 8\""), "{message}");
     }
 }

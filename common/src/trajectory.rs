@@ -22,6 +22,21 @@ pub enum TrajectoryKind {
     Imported = 4,
 }
 
+impl TrajectoryKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Forward, Self::LocalSearch, Self::Backward, Self::Imported];
+
+    /// Its word in metrics and summaries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::LocalSearch => "local_search",
+            Self::Backward => "backward",
+            Self::Imported => "imported",
+        }
+    }
+}
+
 /// Finished trajectories of one actor with consecutive sequence numbers, in columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrajectoryBatch {

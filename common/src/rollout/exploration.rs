@@ -10,13 +10,18 @@ pub struct Exploration {
     pub epsilon: f64,
     /// Divides the forward logits, above 0; 1 leaves the policy as it is.
     pub temperature: f64,
+    /// Proposals of local search that follow each trajectory.
+    pub rounds: usize,
+    /// Probability that a trajectory is drawn backward from a known object instead, in [0, 1).
+    pub backward: f64,
     /// Which of the run's settings this is; travels with each trajectory.
     pub setting: u32,
 }
 
 impl Exploration {
     /// No exploration: the policy itself.
-    pub const NONE: Self = Self { epsilon: 0.0, temperature: 1.0, setting: 0 };
+    pub const NONE: Self =
+        Self { epsilon: 0.0, temperature: 1.0, rounds: 0, backward: 0.0, setting: 0 };
 
     /// A setting of the run file once the learner has accepted so many trajectories.
     #[must_use]
@@ -25,6 +30,8 @@ impl Exploration {
         Self {
             epsilon: schedules.epsilon.at(index, generated),
             temperature: schedules.temperature.at(index, generated),
+            rounds: schedules.local_search.rounds.of(index),
+            backward: schedules.backward.at(index, generated),
             setting,
         }
     }
@@ -41,6 +48,7 @@ mod tests {
         let schedules = run_file::Exploration {
             epsilon: Schedule::Linear { start: 0.5, end: 0.1, over: 100 }.into(),
             temperature: Schedule::Constant(2.0).into(),
+            ..run_file::Exploration::default()
         };
         let halfway = Exploration::at(&schedules, 3, 50);
         assert!((halfway.epsilon - 0.3).abs() < 1e-12, "{halfway:?}");
@@ -55,7 +63,7 @@ mod tests {
         let schedules = run_file::RunFile::parse(text, &[]).unwrap().exploration;
         let drawn = |setting| Exploration::at(&schedules, setting, 9);
         assert_eq!([0, 1, 2].map(|setting| drawn(setting).epsilon), [0.0, 0.01, 0.1]);
-        let one = Exploration { epsilon: 0.01, temperature: 1.5, setting: 1 };
+        let one = Exploration { epsilon: 0.01, temperature: 1.5, setting: 1, ..Exploration::NONE };
         assert_eq!(drawn(1), one);
     }
 }

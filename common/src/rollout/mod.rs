@@ -7,12 +7,14 @@
 
 mod backward;
 mod exploration;
+mod local_search;
 mod scorer;
 
 use std::sync::Arc;
 
 pub use backward::{BackwardPath, BackwardRollouts};
 pub use exploration::Exploration;
+pub use local_search::{LocalSearch, Proposal, accepts};
 pub use scorer::{Score, Scorer};
 
 use crate::environment::Environment;
@@ -20,6 +22,7 @@ use crate::network::cpu::{Cache, Scratch, Snapshot};
 use crate::network::{Heads, Ragged, heads};
 use crate::object::Object;
 use crate::random::Stream;
+use crate::trajectory::IllegalTrajectory;
 
 /// A finished trajectory.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +47,9 @@ pub enum BrokenEnvironment {
     /// A path that does not end.
     #[error("the environment allows more than its own max_steps = {0} actions; check its laws")]
     TooLong(usize),
+    /// A path that was drawn cannot be walked.
+    #[error("the environment draws a path that it does not allow: {0}; check its laws")]
+    Illegal(#[from] IllegalTrajectory),
 }
 
 /// Draws batches of trajectories, reusing its memory.
@@ -103,6 +109,40 @@ impl Rollouts {
         out: &mut Vec<Trajectory>,
     ) -> Result<(), BrokenEnvironment> {
         self.restart(streams.len());
+        self.finish(snapshot, exploration, streams, out)
+    }
+
+    /// As [`draw`](Self::draw), each trajectory going on from the legal actions given for it; its
+    /// log mu is that of what was drawn here.
+    ///
+    /// # Errors
+    /// The environment breaks its laws; nothing was appended.
+    pub fn draw_from(
+        &mut self,
+        snapshot: &Snapshot,
+        exploration: Exploration,
+        prefixes: &[&[u32]],
+        streams: &mut [Stream],
+        out: &mut Vec<Trajectory>,
+    ) -> Result<(), BrokenEnvironment> {
+        self.restart(prefixes.len());
+        let width = self.environment.state_width();
+        let slots = self.states.chunks_exact_mut(width).zip(&mut self.paths);
+        for ((state, path), prefix) in slots.zip(prefixes) {
+            prefix.iter().for_each(|&action| self.environment.step(state, action));
+            path.actions.extend_from_slice(prefix);
+        }
+        self.finish(snapshot, exploration, streams, out)
+    }
+
+    /// Steps all slots until the last of them has ended.
+    fn finish(
+        &mut self,
+        snapshot: &Snapshot,
+        exploration: Exploration,
+        streams: &mut [Stream],
+        out: &mut Vec<Trajectory>,
+    ) -> Result<(), BrokenEnvironment> {
         loop {
             self.observe()?;
             if self.active.is_empty() {

@@ -203,7 +203,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A problem with a key: "`section.name` " and the message. Nothing while writing.
-    fn refuse(&mut self, name: &str, message: &str) {
+    pub(super) fn refuse(&mut self, name: &str, message: &str) {
         let Mode::Read { origins, problems, .. } = &mut self.mode else { return };
         let path = join(&self.section, name);
         let origin = origins.of(&path);

@@ -10,6 +10,7 @@ mod description;
 mod document;
 mod effective;
 mod evaluation;
+mod exploration;
 mod keys;
 mod learner;
 mod nesting;
@@ -33,6 +34,7 @@ pub use description::{Choice, Description, Form, KeyDescription, described};
 pub use document::parse_override;
 pub use effective::Effective;
 pub use evaluation::Evaluation;
+pub use exploration::{Acceptance, Exploration, LocalSearch};
 pub use keys::{Config, Key, Keys, written};
 pub use learner::{Device, Learner};
 pub use objective::{FlowTarget, Objective, ObjectiveKind, Residual, Weighting};
@@ -44,7 +46,7 @@ pub use replay::{Duplicates, Keep, Priority, Replay, Selector, Stale};
 pub use schedule::Schedule;
 pub use section::Section;
 pub use sections::{
-    Actor, AfterWait, Backward, BackwardNetwork, Exploration, OnLearnerLoss, Policy, Run, Weights,
+    Actor, AfterWait, Backward, BackwardNetwork, OnLearnerLoss, Policy, Run, Weights,
 };
 pub use toml::Value as Toml;
 pub use units::ByteSize;

@@ -1,26 +1,20 @@
-//! One schedule for all actors, or a list of them to be spread over the actors.
+//! One value for all actors, or a list of them to be spread over the actors.
 
 use super::description::Form;
 use super::schedule::Schedule;
 use super::value::Value;
 use toml::Value as Toml;
 
-/// Schedules of exploration settings, at least one: `0.1`, or a list such as `[0.0, 0.01, 0.1]`
-/// whose entry i belongs to setting i (Horgan et al. 2018, "Distributed Prioritized Experience
-/// Replay", spread epsilon over actors in this way).
+/// Values of exploration settings, at least one: `0.1`, or a list such as `[0.0, 0.01, 0.1]` whose
+/// entry i belongs to setting i (Horgan et al. 2018, "Distributed Prioritized Experience Replay",
+/// spread epsilon over actors in this way).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Portfolio(Vec<Schedule>);
+pub struct Portfolio<V = Schedule>(Vec<V>);
 
-impl Portfolio {
-    /// The value in a setting once so many trajectories have been generated.
+impl<V: Copy> Portfolio<V> {
+    /// The entry of a setting; a single one is that of every setting.
     #[must_use]
-    pub fn at(&self, setting: usize, trajectories: u64) -> f64 {
-        self.of(setting).at(trajectories)
-    }
-
-    /// The schedule of a setting; a single one is that of every setting.
-    #[must_use]
-    pub fn of(&self, setting: usize) -> Schedule {
+    pub fn of(&self, setting: usize) -> V {
         self.0[setting % self.0.len()]
     }
 
@@ -31,27 +25,41 @@ impl Portfolio {
         self.0.len()
     }
 
+    /// Whether every entry satisfies a condition.
+    #[must_use]
+    pub fn all(&self, condition: impl Fn(V) -> bool) -> bool {
+        self.0.iter().all(|entry| condition(*entry))
+    }
+}
+
+impl Portfolio {
+    /// The value in a setting once so many trajectories have been generated.
+    #[must_use]
+    pub fn at(&self, setting: usize, trajectories: u64) -> f64 {
+        self.of(setting).at(trajectories)
+    }
+
     /// Whether every value satisfies a condition that the ends of a line satisfy.
     #[must_use]
     pub fn ends(&self, condition: impl Fn(f64) -> bool) -> bool {
-        self.0.iter().all(|schedule| schedule.ends(&condition))
+        self.all(|schedule| schedule.ends(&condition))
     }
 }
 
-impl From<Schedule> for Portfolio {
-    fn from(schedule: Schedule) -> Self {
-        Self(vec![schedule])
+impl<V> From<V> for Portfolio<V> {
+    fn from(entry: V) -> Self {
+        Self(vec![entry])
     }
 }
 
-impl Value for Portfolio {
+impl<V: Value> Value for Portfolio<V> {
     fn read(value: &Toml) -> Result<Self, String> {
         if !value.is_array() {
-            return Schedule::read(value).map(Self::from);
+            return V::read(value).map(Self::from);
         }
         match Vec::read(value)? {
             none if none.is_empty() => Err("expected at least one entry".to_owned()),
-            schedules => Ok(Self(schedules)),
+            entries => Ok(Self(entries)),
         }
     }
 
@@ -63,7 +71,7 @@ impl Value for Portfolio {
     }
 
     fn form() -> Form {
-        Form::new(format!("{}, or a list of these", Schedule::form().words))
+        Form::new(format!("{}, or a list of these", V::form().words))
     }
 }
 
@@ -86,6 +94,13 @@ mod tests {
         for portfolio in [list, single] {
             assert_eq!(Portfolio::read(&portfolio.write().unwrap()).unwrap(), portfolio);
         }
+    }
+
+    #[test]
+    fn whole_numbers_may_be_spread_too() {
+        let rounds: Portfolio<usize> = Portfolio::read(&"[0, 7]".parse().unwrap()).unwrap();
+        assert_eq!([rounds.of(0), rounds.of(1), rounds.of(2)], [0, 7, 0]);
+        assert!(Portfolio::<usize>::read(&"[0, 0.5]".parse().unwrap()).is_err());
     }
 
     #[test]

@@ -1,9 +1,7 @@
-//! The sections about the run, its policy, exploration and actors.
+//! The sections about the run, its policy and actors.
 
 use super::architecture::Architecture;
 use super::keys::{Config, Keys};
-use super::portfolio::Portfolio;
-use super::schedule::Schedule;
 use crate::choices;
 use std::time::Duration;
 
@@ -102,59 +100,6 @@ impl Config for Policy {
         let network = "whether a learned P_B shares the forward policy's network";
         keys.key("backward_network", &mut self.backward_network, network)
             .only(self.backward.is_learned(), "with backward = \"learned\" or \"pessimistic\"");
-    }
-}
-
-/// `[exploration]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Exploration {
-    /// Probability of a uniformly random action at each step, in [0, 1].
-    pub epsilon: Portfolio,
-    /// Divides the forward logits; above 1 flattens the policy.
-    pub temperature: Portfolio,
-}
-
-impl Exploration {
-    /// The most settings of a run: each has its own figures.
-    pub const MOST_SETTINGS: usize = 64;
-
-    /// Settings that the learner spreads over the actors, from 0; at least 1.
-    #[must_use]
-    pub fn settings(&self) -> usize {
-        self.epsilon.len().max(self.temperature.len())
-    }
-
-    /// A setting in words: "epsilon 0.1, temperature 1".
-    #[must_use]
-    pub fn describe(&self, setting: usize) -> String {
-        let (epsilon, temperature) = (self.epsilon.of(setting), self.temperature.of(setting));
-        format!("epsilon {epsilon}, temperature {temperature}")
-    }
-}
-
-impl Default for Exploration {
-    fn default() -> Self {
-        let [epsilon, temperature] = [0.0, 1.0].map(|value| Schedule::Constant(value).into());
-        Self { epsilon, temperature }
-    }
-}
-
-impl Config for Exploration {
-    fn declare(&mut self, keys: &mut Keys<'_>) {
-        let few = format!("have at most {} entries", Self::MOST_SETTINGS);
-        let epsilon = "probability of a uniformly random action at each step; a list gives each \
-                       actor one of its entries";
-        keys.key("epsilon", &mut self.epsilon, epsilon)
-            .must("lie from 0 to 1", |all| all.ends(|value| (0.0..=1.0).contains(&value)))
-            .must(&few, |all| all.len() <= Self::MOST_SETTINGS);
-        let temperature = "what the forward logits are divided by; a list gives each actor one of \
-                           its entries";
-        let epsilons = self.epsilon.len();
-        let pairs = format!("have one entry or as many as `epsilon`, {epsilons}");
-        keys.key("temperature", &mut self.temperature, temperature)
-            .must("be greater than 0", |all| all.ends(|value| value > 0.0))
-            .must(&few, |all| all.len() <= Self::MOST_SETTINGS)
-            .must(&pairs, |all| all.len() == 1 || epsilons == 1 || all.len() == epsilons);
     }
 }
 

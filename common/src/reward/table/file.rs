@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::environment::Environment;
 use crate::object::Object;
 
+pub mod objects;
+
 /// A table that was read.
 #[derive(Clone, Debug)]
 pub struct Measured {

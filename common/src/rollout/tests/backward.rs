@@ -1,28 +1,4 @@
-use std::collections::BTreeMap;
-
 use super::*;
-
-/// Every path of an environment, by its end.
-fn all_paths(environment: &dyn Environment) -> BTreeMap<Vec<u32>, Vec<Vec<u32>>> {
-    let mut initial = vec![0; environment.state_width()];
-    environment.reset(&mut initial);
-    let mut open = vec![(initial, Vec::new())];
-    let mut paths: BTreeMap<Vec<u32>, Vec<Vec<u32>>> = BTreeMap::new();
-    while let Some((state, actions)) = open.pop() {
-        let mut legal = Vec::new();
-        environment.legal_forward(&state, &mut legal);
-        for action in legal {
-            let mut next = state.clone();
-            environment.step(&mut next, action);
-            let longer: Vec<u32> = actions.iter().copied().chain([action]).collect();
-            open.push((next, longer));
-        }
-        if environment.can_stop(&state) {
-            paths.entry(state).or_default().push(actions);
-        }
-    }
-    paths
-}
 
 fn environments() -> [Arc<dyn Environment>; 2] {
     [grid(3), words()]

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 
 fn draw(
@@ -88,7 +86,7 @@ fn paths_follow_the_policy() {
 
 #[test]
 fn paths_follow_the_mixture_of_tempered_policy_and_uniform() {
-    compare(Some(5), Exploration { epsilon: 0.3, temperature: 2.0, setting: 0 });
+    compare(Some(5), Exploration { epsilon: 0.3, temperature: 2.0, ..Exploration::NONE });
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod backward;
 mod forward;
 mod growing;
+mod local_search;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
@@ -40,4 +42,26 @@ fn snapshot(network: Network, seed: Option<u64>) -> Snapshot {
 
 fn streams(count: u64) -> Vec<Stream> {
     (0..count).map(|i| Stream::new(SEED, Purpose::Rollout, 0, i)).collect()
+}
+
+/// Every path of an environment, by its end.
+fn all_paths(environment: &dyn Environment) -> BTreeMap<Vec<u32>, Vec<Vec<u32>>> {
+    let mut initial = vec![0; environment.state_width()];
+    environment.reset(&mut initial);
+    let mut open = vec![(initial, Vec::new())];
+    let mut paths: BTreeMap<Vec<u32>, Vec<Vec<u32>>> = BTreeMap::new();
+    while let Some((state, actions)) = open.pop() {
+        let mut legal = Vec::new();
+        environment.legal_forward(&state, &mut legal);
+        for action in legal {
+            let mut next = state.clone();
+            environment.step(&mut next, action);
+            let longer: Vec<u32> = actions.iter().copied().chain([action]).collect();
+            open.push((next, longer));
+        }
+        if environment.can_stop(&state) {
+            paths.entry(state).or_default().push(actions);
+        }
+    }
+    paths
 }
