@@ -1,21 +1,24 @@
 //! Tributary's actor: draws trajectories with the learner's newest weights, pays for their rewards
 //! and streams both up.
 //!
-//! [`run`] is a whole actor; it needs nothing but the learner's address. A trajectory walks
-//! [`Rollouts`](tributary_common::rollout::Rollouts) -> [`scoring`] -> `link`, joined by bounded
-//! channels in [`pipeline`]; weights walk `weights` -> [`newest`] -> `Rollouts`.
+//! [`run`] is a whole actor; it needs nothing but the learner's address. A trajectory walks `drawing`
+//! -> [`scoring`] -> `link`, joined by bounded channels in [`pipeline`]; weights walk `weights` ->
+//! [`newest`] -> `drawing`.
 
 #![forbid(unsafe_code)]
 
 mod data_files;
+mod drawing;
 pub mod error;
 #[cfg(test)]
 mod fakes;
+mod known;
 mod link;
 pub mod newest;
 pub mod pipeline;
 pub mod progress;
 pub mod scoring;
+mod search;
 mod signals;
 mod weights;
 mod workers;

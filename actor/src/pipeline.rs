@@ -4,26 +4,27 @@
 //! threads measure what is left and end, and the pipeline is finished behind the last record.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crossbeam_channel::{SendTimeoutError, Sender, bounded};
+use crossbeam_channel::bounded;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tributary_common::environment::Environment;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::reward::Reward;
-use tributary_common::run_file;
+use tributary_common::reward::table::file::objects::Listed;
+use tributary_common::run_file::{self, Schedule};
 
+use crate::drawing::Drawing;
 use crate::error::ActorError;
+use crate::known::KnownObjects;
 use crate::newest::Newest;
-use crate::progress::{Edge, Progress};
-use crate::scoring::{Drawn, Record, Scoring};
+use crate::progress::Progress;
+use crate::scoring::{Record, Scoring};
 use crate::workers::Workers;
-use tributary_common::rollout::{Exploration, Rollouts};
 
 /// How often a waiting thread looks whether it should end, and reports its wait.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// Batches of records between scoring and the session: the next one is ready while one is sent.
 const RECORD_BATCHES: usize = 1;
 
@@ -46,6 +47,19 @@ pub struct Order {
     pub batch: usize,
     /// Rollout threads; as many scoring threads.
     pub threads: usize,
+    /// Objects to start from.
+    pub initial: Arc<Vec<Listed>>,
+}
+
+impl Order {
+    /// The initial objects; the best found so far too if this setting goes back from them.
+    fn known_objects(&self) -> KnownObjects {
+        let share = self.exploration.backward.of(self.setting as usize);
+        let keeps_best = share != Schedule::Constant(0.0);
+        // No trajectory has this number.
+        let mut order = Stream::new(self.seed, Purpose::Backward, self.stream, u64::MAX);
+        KnownObjects::new(self.reward.clone(), keeps_best, &self.initial, &mut order)
+    }
 }
 
 /// The running threads.
@@ -70,17 +84,12 @@ impl Pipeline {
         let mut workers = Workers::new(2 * order.threads);
         let (drawn, to_score) = bounded(order.threads);
         let (to_session, records) = mpsc::channel(RECORD_BATCHES);
+        let known = Arc::new(order.known_objects());
         for thread in 0..order.threads {
             let (receiver, sender) = (to_score.clone(), to_session.clone());
-            let scoring = Scoring::new(order.reward.clone(), progress.clone());
+            let scoring = Scoring::new(order.reward.clone(), progress.clone(), known.clone());
             workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
-            let drawing = Drawing {
-                order: order.clone(),
-                newest: newest.clone(),
-                progress: progress.clone(),
-                stop: stop.clone(),
-                next: (thread as u64) << 40,
-            };
+            let drawing = Drawing::new(thread, order, newest, progress, &known, stop);
             let sender = drawn.clone();
             workers.spawn(format!("rollout-{thread}"), move || drawing.run(&sender))?;
         }
@@ -117,60 +126,13 @@ impl Pipeline {
     }
 }
 
-/// One rollout thread.
-struct Drawing {
-    order: Order,
-    newest: Arc<Newest>,
-    progress: Arc<Progress>,
-    stop: CancellationToken,
-    /// The index of the next trajectory: threads of an actor do not share numbers.
-    next: u64,
-}
-
-impl Drawing {
-    fn run(mut self, drawn: &Sender<Drawn>) -> Result<(), ActorError> {
-        let mut rollouts = Rollouts::new(self.order.environment.clone());
-        while !self.stop.is_cancelled() {
-            let newest = self.progress.waiting(Edge::Weights, || self.newest.wait(LOOK));
-            let Some(snapshot) = newest else { continue };
-            let Order { seed, stream, batch, setting, .. } = self.order;
-            let mut streams: Vec<Stream> = (self.next..self.next + batch as u64)
-                .map(|index| Stream::new(seed, Purpose::Rollout, stream, index))
-                .collect();
-            self.next += batch as u64;
-            let weights = snapshot.weights();
-            let exploration = Exploration::at(&self.order.exploration, setting, weights.generated);
-            let mut trajectories = Vec::with_capacity(batch);
-            rollouts.draw(&snapshot, exploration, &mut streams, &mut trajectories)?;
-            self.progress.trajectories.fetch_add(batch as u64, Relaxed);
-            let batch = Drawn { policy: weights.version, setting, trajectories };
-            if !self.hand_over(drawn, batch) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for a free place; false when nobody takes any more. What is drawn is handed over also
-    /// after `stop`.
-    fn hand_over(&self, drawn: &Sender<Drawn>, mut batch: Drawn) -> bool {
-        loop {
-            let result = self.progress.waiting(Edge::Queue, || drawn.send_timeout(batch, LOOK));
-            match result {
-                Ok(()) => return true,
-                Err(SendTimeoutError::Timeout(same)) => batch = same,
-                Err(SendTimeoutError::Disconnected(_)) => return false,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::fakes::{Grid, Sum, snapshot, until};
     use std::collections::BTreeSet;
+    use std::sync::atomic::Ordering::Relaxed;
     use tokio::time::timeout;
     use tributary_common::ids::PolicyVersion;
     use tributary_common::network::Network;
@@ -188,6 +150,7 @@ mod tests {
             stream: 2,
             batch: 8,
             threads: 2,
+            initial: Arc::default(),
         }
     }
 

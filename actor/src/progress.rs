@@ -11,7 +11,8 @@ pub enum Edge {
     Credit,
     /// Rollout threads wait for the first weights.
     Weights,
-    /// The session, with credit in hand, waits for measured objects.
+    /// The session, with credit in hand, waits for measured objects, or a local search for the
+    /// rewards of its proposals.
     Reward,
     /// Rollout threads wait for a free place before the reward, or the reward for one before the
     /// session.

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::mpsc;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::{Reward, RewardError};
+use tributary_common::rollout::Trajectory;
+use tributary_common::trajectory::TrajectoryKind;
 
 use crate::error::ActorError;
+use crate::known::KnownObjects;
 use crate::progress::{Edge, Progress};
-use tributary_common::rollout::Trajectory;
 
 /// Trajectories of one lockstep batch, their objects not measured yet.
 #[derive(Debug)]
@@ -22,9 +24,25 @@ pub struct Drawn {
     pub policy: PolicyVersion,
     /// The exploration setting that drew them.
     pub setting: u32,
-    /// In the order of their streams.
-    pub trajectories: Vec<Trajectory>,
+    /// The trajectories.
+    pub candidates: Vec<Candidate>,
+    /// Where somebody waits for what their objects are worth; has room for it.
+    pub answer: Option<Sender<Answer>>,
 }
+
+/// A trajectory on its way to become a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// What was drawn.
+    pub trajectory: Trajectory,
+    /// How.
+    pub kind: TrajectoryKind,
+    /// The raw values of its object, where they are known: it is not measured again.
+    pub known: Option<Vec<f64>>,
+}
+
+/// The raw values of each of a batch's objects, none for those that could not be measured.
+pub type Answer = Vec<Option<Vec<f64>>>;
 
 /// A complete record: a trajectory with its object's raw reward values.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +51,10 @@ pub struct Record {
     pub actions: Vec<u32>,
     /// What the oracle said, one value for each output; not finite if the oracle said so.
     pub raw: Vec<f64>,
-    /// Seconds that measuring the object took.
+    /// Seconds that measuring the object took; 0 where its values were known.
     pub seconds: f32,
+    /// How the trajectory came about.
+    pub kind: TrajectoryKind,
     /// The weights that drew it.
     pub policy: PolicyVersion,
     /// The exploration setting.
@@ -55,6 +75,8 @@ pub struct Scoring {
     reward: Arc<dyn Reward>,
     outputs: usize,
     progress: Arc<Progress>,
+    /// Where measured objects may be kept.
+    known: Arc<KnownObjects>,
     /// Objects in the next call.
     call: usize,
     failures_in_a_row: u32,
@@ -63,9 +85,13 @@ pub struct Scoring {
 impl Scoring {
     /// Measures with this reward.
     #[must_use]
-    pub fn new(reward: Arc<dyn Reward>, progress: Arc<Progress>) -> Self {
+    pub(crate) fn new(
+        reward: Arc<dyn Reward>,
+        progress: Arc<Progress>,
+        known: Arc<KnownObjects>,
+    ) -> Self {
         let outputs = reward.outputs().len();
-        Self { reward, outputs, progress, call: 1, failures_in_a_row: 0 }
+        Self { reward, outputs, progress, known, call: 1, failures_in_a_row: 0 }
     }
 
     /// Measures batch after batch until the rollouts or the session are gone.
@@ -78,62 +104,80 @@ impl Scoring {
         records: &mpsc::Sender<Vec<Record>>,
     ) -> Result<(), ActorError> {
         for batch in drawn {
-            let Drawn { policy, setting, trajectories } = batch;
-            let mut left = VecDeque::from(trajectories);
+            let Drawn { policy, setting, candidates, answer } = batch;
+            let mut answered = Vec::new();
+            let mut left = VecDeque::from(candidates);
             while !left.is_empty() {
-                let call: Vec<Trajectory> = left.drain(..self.call.min(left.len())).collect();
+                let call: Vec<Candidate> = left.drain(..self.call.min(left.len())).collect();
                 let measured = self.measure(call, policy, setting)?;
+                if answer.is_some() {
+                    let raw = |record: &Option<Record>| record.as_ref().map(|one| one.raw.clone());
+                    answered.extend(measured.iter().map(raw));
+                }
+                let complete = measured.into_iter().flatten().collect();
                 let sent =
-                    self.progress.waiting(Edge::Queue, || records.blocking_send(measured).is_ok());
+                    self.progress.waiting(Edge::Queue, || records.blocking_send(complete).is_ok());
                 if !sent {
                     return Ok(());
                 }
+            }
+            if let Some(answer) = answer {
+                // Nobody waits any more at the end of a run.
+                let _ = answer.try_send(answered);
             }
         }
         Ok(())
     }
 
-    /// Measures one call's objects. An object that cannot be measured is logged and counted, and
-    /// its trajectory left out; the others of the call are measured one by one.
+    /// Measures one call's objects, those whose values are known left out. An object that cannot be
+    /// measured is logged and counted, and there is no record of its trajectory; the others of the
+    /// call are measured one by one.
     fn measure(
         &mut self,
-        trajectories: Vec<Trajectory>,
+        candidates: Vec<Candidate>,
         policy: PolicyVersion,
         setting: u32,
-    ) -> Result<Vec<Record>, ActorError> {
-        let objects: Vec<Object> = trajectories.iter().map(|t| t.object.clone()).collect();
+    ) -> Result<Vec<Option<Record>>, ActorError> {
+        let unknown = candidates.iter().filter(|candidate| candidate.known.is_none());
+        let objects: Vec<Object> = unknown.map(|one| one.trajectory.object.clone()).collect();
         let mut raw = Vec::with_capacity(objects.len() * self.outputs);
-        let start = Instant::now();
-        let result = self.evaluate(&objects, &mut raw);
-        let time = start.elapsed();
-        self.adapt(objects.len(), time);
-        match result {
-            Ok(()) => self.failures_in_a_row = 0,
-            Err(error) if objects.len() == 1 => {
-                self.failed(&objects[0], error)?;
-                return Ok(Vec::new());
-            }
-            Err(_) => {
-                let mut records = Vec::with_capacity(trajectories.len());
-                for trajectory in trajectories {
-                    records.extend(self.measure(vec![trajectory], policy, setting)?);
+        let mut seconds = 0.0;
+        if !objects.is_empty() {
+            let start = Instant::now();
+            let result = self.evaluate(&objects, &mut raw);
+            let time = start.elapsed();
+            self.adapt(objects.len(), time);
+            match result {
+                Ok(()) => {
+                    self.failures_in_a_row = 0;
+                    self.progress.measured(objects.len(), time);
                 }
-                return Ok(records);
+                Err(_) if candidates.len() > 1 => {
+                    let mut records = Vec::with_capacity(candidates.len());
+                    for candidate in candidates {
+                        records.extend(self.measure(vec![candidate], policy, setting)?);
+                    }
+                    return Ok(records);
+                }
+                Err(error) => {
+                    self.failed(&objects[0], error)?;
+                    return Ok(vec![None]);
+                }
             }
+            seconds = time.as_secs_f32() / objects.len() as f32;
         }
-        self.progress.measured(objects.len(), time);
-        let seconds = time.as_secs_f32() / objects.len() as f32;
-        let records = trajectories.into_iter().zip(raw.chunks_exact(self.outputs));
-        Ok(records
-            .map(|(Trajectory { actions, log_mu, .. }, raw)| Record {
-                actions,
-                raw: raw.to_vec(),
-                seconds,
-                policy,
-                setting,
-                log_mu: log_mu as f32,
-            })
-            .collect())
+        let mut measured = raw.chunks_exact(self.outputs);
+        let record = |candidate: Candidate| {
+            let Candidate { trajectory: Trajectory { actions, object, log_mu }, kind, known } =
+                candidate;
+            let (raw, seconds) = match known {
+                Some(raw) => (raw, 0.0),
+                None => (measured.next()?.to_vec(), seconds),
+            };
+            self.known.offer(&object, &raw);
+            Some(Record { actions, raw, seconds, kind, policy, setting, log_mu: log_mu as f32 })
+        };
+        Ok(candidates.into_iter().map(record).collect())
     }
 
     /// Calls the reward and counts values that are not finite.
@@ -185,23 +229,34 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::fakes::Sum;
-    use tributary_common::object::Object;
+    use tributary_common::random::{Purpose, Stream};
 
-    fn trajectory(cell: [i64; 2]) -> Trajectory {
+    fn candidate(cell: [i64; 2]) -> Candidate {
         let object = Object::Integers(cell.to_vec());
-        Trajectory { actions: vec![0; cell[0] as usize], object, log_mu: -1.5 }
+        let trajectory = Trajectory { actions: vec![0; cell[0] as usize], object, log_mu: -1.5 };
+        Candidate { trajectory, kind: TrajectoryKind::Forward, known: None }
     }
 
-    fn score(
+    type Scored = (Result<(), ActorError>, Vec<Record>, Arc<Progress>);
+
+    fn score(reward: Sum, cells: &[[i64; 2]]) -> Scored {
+        let candidates = cells.iter().copied().map(candidate).collect();
+        score_batch(reward, candidates, None)
+    }
+
+    fn score_batch(
         reward: Sum,
-        cells: &[[i64; 2]],
-    ) -> (Result<(), ActorError>, Vec<Record>, Arc<Progress>) {
+        candidates: Vec<Candidate>,
+        answer: Option<Sender<Answer>>,
+    ) -> Scored {
         let progress = Arc::new(Progress::default());
-        let scoring = Scoring::new(Arc::new(reward), progress.clone());
+        let mut order = Stream::new(1, Purpose::Backward, 0, 0);
+        let known = KnownObjects::new(Arc::new(Sum::default()), false, &[], &mut order);
+        let scoring = Scoring::new(Arc::new(reward), progress.clone(), Arc::new(known));
         let (drawn, to_score) = crossbeam_channel::bounded(1);
         let (to_session, mut records) = mpsc::channel(1_000);
-        let trajectories = cells.iter().copied().map(trajectory).collect();
-        drawn.send(Drawn { policy: PolicyVersion::default(), setting: 4, trajectories }).unwrap();
+        let policy = PolicyVersion::default();
+        drawn.send(Drawn { policy, setting: 4, candidates, answer }).unwrap();
         drop(drawn);
         let result = scoring.run(&to_score, &to_session);
         drop(to_session);
@@ -210,6 +265,23 @@ mod tests {
             all.extend(batch);
         }
         (result, all, progress)
+    }
+
+    #[test]
+    fn what_is_known_is_not_measured_and_who_waits_is_told_of_all() {
+        let mut candidates: Vec<Candidate> =
+            [[1, 1], [2, 3], [4, 4], [0, 7]].map(candidate).to_vec();
+        candidates[2].known = Some(vec![80.0]);
+        candidates[2].kind = TrajectoryKind::Backward;
+        let (answer, answers) = crossbeam_channel::bounded(1);
+        let reward = Sum { unknown: Some(5), ..Sum::default() };
+        let (result, records, progress) = score_batch(reward, candidates, Some(answer));
+        result.unwrap();
+        let expected = [Some(vec![2.0]), None, Some(vec![80.0]), Some(vec![7.0])];
+        assert_eq!(answers.recv().unwrap(), expected);
+        assert_eq!((records.len(), progress.evaluations.load(Relaxed)), (3, 2));
+        assert_eq!((records[1].kind, records[1].seconds), (TrajectoryKind::Backward, 0.0));
+        assert!(records[2].seconds > 0.0);
     }
 
     #[test]

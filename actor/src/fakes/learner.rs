@@ -21,6 +21,7 @@ use tributary_common::session::learner::{Incoming, Settlement};
 use tributary_common::session::refusal::{Fingerprints, Refusal, common_protocol};
 use tributary_common::session::sessions::{Sessions, SessionsConfig};
 use tributary_common::session::{Secret, SessionKey, batch_bytes, random_stream};
+use tributary_common::trajectory::TrajectoryKind;
 use tributary_proto::convert::actor::{ActorEvent, Hello};
 use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::convert::chunks::{
@@ -55,6 +56,8 @@ pub(crate) struct Accepted {
     pub(crate) actions: Vec<u32>,
     pub(crate) raw: Vec<f64>,
     pub(crate) policy: PolicyVersion,
+    pub(crate) kind: TrajectoryKind,
+    pub(crate) seconds: f32,
 }
 
 /// What a test asks of the learner.
@@ -358,6 +361,8 @@ impl Inner {
                     actions: view.actions.to_vec(),
                     raw: view.raw.to_vec(),
                     policy: view.policy,
+                    kind: view.kind,
+                    seconds: view.seconds,
                 });
             }
             if self.acks == Acks::Lose {

@@ -145,6 +145,7 @@ impl Link {
             stream: welcome.stream,
             batch: run_file.actor.batch,
             threads: self.config.threads.unwrap_or(run_file.actor.threads).max(1),
+            initial: task.initial,
         };
         Ok(Task { run_file, order, network, fingerprints })
     }

@@ -8,7 +8,7 @@ use tributary_common::ids::Seq;
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::{Refusal, RefusalCode};
-use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
+use tributary_common::trajectory::{TrajectoryBatch, TrajectoryView};
 use tributary_proto::convert::actor::ActorEvent;
 use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::convert::learner::{LearnerEvent, Rejection};
@@ -207,7 +207,7 @@ fn view(seq: Seq, record: &Record) -> TrajectoryView<'_> {
         actions: &record.actions,
         raw: &record.raw,
         policy: record.policy,
-        kind: TrajectoryKind::Forward,
+        kind: record.kind,
         setting: record.setting,
         log_mu: record.log_mu,
         seconds: record.seconds,

@@ -14,6 +14,8 @@ use tributary_common::reward::{InvalidRaw, Output, Reward, RewardError, Role};
 use tributary_common::trajectory;
 use tributary_proto::convert::chunks::WeightSet;
 
+mod exploration;
+
 use super::*;
 use crate::fakes::learner::{Acks, BUDGET, FakeLearner, Offer, Setting};
 use crate::fakes::until;
