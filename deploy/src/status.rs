@@ -28,10 +28,16 @@ fn page(status: &StatusReply) -> String {
     let mut table = Table::default();
     table.section("training");
     figures(&mut table, status);
-    if status.yields.len() > 1 || status.yields.iter().any(|row| row.good_objects.is_some()) {
+    let tells = |row: &SettingYield| row.good_objects.is_some() || !row.kinds.is_empty();
+    if status.yields.len() > 1 || status.yields.iter().any(tells) {
         table.section("exploration settings");
         for row in &status.yields {
-            table.row(&format!("{} {}", row.setting, row.description), found(row));
+            let name = format!("{} {}", row.setting, row.description);
+            table.row(&name, found(row.generated, row.objects, row.good_objects));
+            for kind in &row.kinds {
+                let name = format!("    {}", kind.kind.replace('_', " "));
+                table.row(&name, found(kind.generated, kind.objects, kind.good_objects));
+            }
         }
     }
     table.section("evaluation");
@@ -129,9 +135,9 @@ fn evaluation(table: &mut Table, status: &StatusReply) {
     }
 }
 
-fn found(row: &SettingYield) -> String {
-    let (generated, objects) = (grouped(row.generated), grouped(row.objects));
-    let good = row.good_objects.map(|good| format!(", {} good", grouped(good)));
+fn found(generated: u64, objects: u64, good_objects: Option<u64>) -> String {
+    let (generated, objects) = (grouped(generated), grouped(objects));
+    let good = good_objects.map(|good| format!(", {} good", grouped(good)));
     format!("{generated} trajectories, {objects} objects found first{}", good.unwrap_or_default())
 }
 

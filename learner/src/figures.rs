@@ -10,7 +10,7 @@ use tributary_common::ids::PolicyVersion;
 
 use crate::evaluate::EvaluationFigures;
 use crate::locks::lock;
-use crate::yields::Yield;
+use crate::yields::SettingYield;
 
 /// Updates over which log Z is averaged for the report.
 const LOG_Z_WINDOW: usize = 1_000;
@@ -54,10 +54,10 @@ pub struct Figures {
     pub state: RunState,
     /// Trajectories accepted.
     pub generated: u64,
-    /// Distinct objects among them.
+    /// Distinct objects among them that were measured.
     pub paid: u64,
     /// What each exploration setting has brought.
-    pub yields: Vec<Yield>,
+    pub yields: Vec<SettingYield>,
     /// Optimizer steps.
     pub updates: u64,
     /// Trajectories trained on, each as often as it was used.

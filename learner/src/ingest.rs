@@ -73,6 +73,8 @@ pub struct Ingest {
     deps: IngestDeps,
     generated: u64,
     objects: HashSet<u64>,
+    /// Those of them whose values came from a file and that nobody has measured.
+    unpaid: HashSet<u64>,
 }
 
 /// Records decided and not settled yet.
@@ -88,7 +90,7 @@ impl Ingest {
     /// Nothing has come yet.
     pub fn new(goals: IntakeGoals, deps: IngestDeps) -> Self {
         deps.board.update(|figures| figures.yields = deps.yields.rows().to_vec());
-        Self { goals, deps, generated: 0, objects: HashSet::new() }
+        Self { goals, deps, generated: 0, objects: HashSet::new(), unpaid: HashSet::new() }
     }
 
     /// Takes messages until nobody can send any more.
@@ -143,9 +145,15 @@ impl Ingest {
         }
         self.generated += 1;
         let is_new = self.objects.insert(sound.object);
-        self.deps.yields.count(trajectory.setting, is_new, sound.log_reward);
-        let is_forward = trajectory.kind == TrajectoryKind::Forward;
+        let TrajectoryView { setting, kind, .. } = *trajectory;
+        self.deps.yields.count(setting, kind, is_new, sound.log_reward);
+        let is_forward = kind == TrajectoryKind::Forward;
         self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
+        if !is_known(trajectory) {
+            self.unpaid.remove(&sound.object);
+        } else if is_new {
+            self.unpaid.insert(sound.object);
+        }
         if self.is_complete() {
             hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
@@ -155,8 +163,12 @@ impl Ingest {
 
     fn is_complete(&self) -> bool {
         let reached = |goal: Option<u64>, count| goal.is_some_and(|goal| count >= goal);
-        reached(self.goals.generated, self.generated)
-            || reached(self.goals.paid, self.objects.len() as u64)
+        reached(self.goals.generated, self.generated) || reached(self.goals.paid, self.paid())
+    }
+
+    /// Distinct objects that were measured.
+    fn paid(&self) -> u64 {
+        (self.objects.len() - self.unpaid.len()) as u64
     }
 
     fn reject(
@@ -186,7 +198,7 @@ impl Ingest {
         if accepted == 0 && rejected.is_empty() && bytes == 0 {
             return;
         }
-        let (generated, paid) = (self.generated, self.objects.len() as u64);
+        let (generated, paid) = (self.generated, self.paid());
         let rows = self.deps.yields.rows();
         let modes = self.deps.findings.modes();
         self.deps.board.update(|figures| {
@@ -205,4 +217,9 @@ impl Ingest {
             tracing::warn!(%error, "rejected trajectories could not be written");
         }
     }
+}
+
+/// Whether the actor knew the object's values and has not measured it for this trajectory.
+fn is_known(trajectory: &TrajectoryView<'_>) -> bool {
+    trajectory.kind != TrajectoryKind::Forward && trajectory.seconds == 0.0
 }

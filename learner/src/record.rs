@@ -14,7 +14,7 @@ use tributary_common::exact::Comparison;
 use crate::figures::{ExactFigures, RunState};
 use crate::replay_summary::ReplaySummary;
 use crate::view::View;
-use crate::yields::Yield;
+use crate::yields::{self, Yield};
 
 /// Over this time the rate of trajectories is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -156,10 +156,9 @@ fn values(view: &View) -> BTreeMap<String, f64> {
     }
     values.extend(ReplaySummary::new(view).values());
     for (setting, row) in figures.yields.iter().enumerate() {
-        values.insert(format!("yield.{setting}.generated"), row.generated as f64);
-        values.insert(format!("yield.{setting}.objects"), row.objects as f64);
-        if let Some(good) = row.good_objects {
-            values.insert(format!("yield.{setting}.good_objects"), good as f64);
+        found(&format!("yield.{setting}"), row.all, &mut values);
+        for (kind, counted) in row.kinds() {
+            found(&format!("yield.{setting}.{kind}"), counted, &mut values);
         }
     }
     values.extend(figures.evaluation_values());
@@ -167,6 +166,14 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         values.insert(format!("waited_seconds.{edge}"), seconds);
     }
     values
+}
+
+fn found(name: &str, found: Yield, values: &mut BTreeMap<String, f64>) {
+    values.insert(format!("{name}.generated"), found.generated as f64);
+    values.insert(format!("{name}.objects"), found.objects as f64);
+    if let Some(good) = found.good_objects {
+        values.insert(format!("{name}.good_objects"), good as f64);
+    }
 }
 
 /// What `summary.json` says of a run that is over.
@@ -242,6 +249,9 @@ pub struct SettingYield {
     /// What it has brought.
     #[serde(flatten)]
     pub figures: Yield,
+    /// The same for each kind of trajectory; absent where all are forward ones.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<&'static str, Yield>,
 }
 
 /// What a summary needs besides the figures.
@@ -307,8 +317,12 @@ fn counters(view: &View) -> BTreeMap<&'static str, u64> {
 }
 
 fn yields(names: &RunNames, view: &View) -> Vec<SettingYield> {
-    let rows = names.explorations.iter().cloned().zip(view.figures.yields.iter().copied());
-    rows.map(|(exploration, figures)| SettingYield { exploration, figures }).collect()
+    let rows = names.explorations.iter().cloned().zip(&view.figures.yields);
+    let row = |(exploration, row): (String, &yields::SettingYield)| {
+        let (figures, kinds) = (row.all, row.kinds().collect());
+        SettingYield { exploration, figures, kinds }
+    };
+    rows.map(row).collect()
 }
 
 /// received = accepted + duplicate + rejected + pending, and

@@ -4,5 +4,6 @@
 
 mod bad_input;
 mod endings;
+mod exploration;
 mod programs;
 mod training;

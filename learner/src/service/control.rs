@@ -11,8 +11,8 @@ use tributary_proto::code::Code;
 use tributary_proto::limits;
 use tributary_proto::v1::control_server::Control;
 use tributary_proto::v1::{
-    ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, MetricsRecord,
-    SettingYield, StatusReply, StatusRequest, WatchRequest,
+    ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, KindYield,
+    MetricsRecord, SettingYield, StatusReply, StatusRequest, WatchRequest,
 };
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
@@ -21,6 +21,7 @@ use crate::figures::{ExactFigures, RunState};
 use crate::record::Record;
 use crate::roster::{self, ActorState};
 use crate::view::View;
+use crate::yields::Yield;
 
 /// Name and version of this program, for people.
 pub(crate) const SOFTWARE: &str = concat!("tributary-learner ", env!("CARGO_PKG_VERSION"));
@@ -140,11 +141,17 @@ fn yields(facts: &RunFacts, view: &View) -> Vec<SettingYield> {
     rows.map(|(setting, row)| SettingYield {
         setting: setting as u32,
         description: facts.run_file.exploration.describe(setting),
-        generated: row.generated,
-        objects: row.objects,
-        good_objects: row.good_objects,
+        generated: row.all.generated,
+        objects: row.all.objects,
+        good_objects: row.all.good_objects,
+        kinds: row.kinds().map(kind_yield).collect(),
     })
     .collect()
+}
+
+fn kind_yield((kind, row): (&str, Yield)) -> KindYield {
+    let Yield { generated, objects, good_objects } = row;
+    KindYield { kind: kind.to_owned(), generated, objects, good_objects }
 }
 
 fn books(view: &View) -> Books {

@@ -1350,8 +1350,9 @@ pub struct StatusReply {
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What the actors of one exploration setting have brought. An object belongs to the setting that
-/// found it first, so that the settings add up to `Counters.generated` and `Counters.paid`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// found it first, so that the settings add up to `Counters.generated` and, but for objects whose values
+/// came from a file, to `Counters.paid`.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SettingYield {
     /// As in Welcome.
     #[prost(uint32, tag = "1")]
@@ -1367,6 +1368,25 @@ pub struct SettingYield {
     pub objects: u64,
     /// Those of at least the run file's `good_log_reward` when they were found; unset: it has none.
     #[prost(uint64, optional, tag = "5")]
+    pub good_objects: ::core::option::Option<u64>,
+    /// The same for each kind of trajectory that occurred; empty where all are forward ones.
+    #[prost(message, repeated, tag = "6")]
+    pub kinds: ::prost::alloc::vec::Vec<KindYield>,
+}
+/// What one kind of trajectory of an exploration setting has brought.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KindYield {
+    /// "forward", "local_search", "backward" or "imported".
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// As in SettingYield.
+    #[prost(uint64, tag = "2")]
+    pub generated: u64,
+    /// As in SettingYield.
+    #[prost(uint64, tag = "3")]
+    pub objects: u64,
+    /// As in SettingYield.
+    #[prost(uint64, optional, tag = "4")]
     pub good_objects: ::core::option::Option<u64>,
 }
 /// The four counters of a run.

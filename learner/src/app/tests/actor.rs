@@ -76,6 +76,16 @@ impl TestActor {
 
     /// Sends trajectories (actions and one raw value each) under the next sequence numbers.
     pub(super) async fn send(&mut self, trajectories: &[(&[u32], f64)]) {
+        self.send_as(TrajectoryKind::Forward, 0.0, trajectories).await;
+    }
+
+    /// As [`send`](Self::send), of a kind and with what measuring each object took.
+    pub(super) async fn send_as(
+        &mut self,
+        kind: TrajectoryKind,
+        seconds: f32,
+        trajectories: &[(&[u32], f64)],
+    ) {
         let mut batch = TrajectoryBatch::default();
         for (actions, raw) in trajectories {
             batch.push(&TrajectoryView {
@@ -83,10 +93,10 @@ impl TestActor {
                 actions,
                 raw: &[*raw],
                 policy: PolicyVersion { incarnation: Incarnation(1), step: 0 },
-                kind: TrajectoryKind::Forward,
+                kind,
                 setting: self.welcome.exploration_setting,
                 log_mu: 0.0,
-                seconds: 0.0,
+                seconds,
             });
             self.next += 1;
         }

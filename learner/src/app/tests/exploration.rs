@@ -2,9 +2,10 @@
 
 use tributary_common::ids::Seq;
 use tributary_common::session::{Leftover, Resume};
+use tributary_common::trajectory::TrajectoryKind;
 use tributary_proto::convert::learner::LearnerEvent;
 use tributary_proto::limits;
-use tributary_proto::v1::StatusRequest;
+use tributary_proto::v1::{KindYield, StatusRequest};
 
 use super::actor::TestActor;
 use super::{GRID, TestLearner, assert_balance};
@@ -61,6 +62,40 @@ async fn three_actors_take_three_settings_and_the_yields_add_up() {
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     let figures = ["generated", "objects", "good_objects"].map(|name| format!("yield.2.{name}"));
     assert_eq!(figures.map(|name| last[name].as_f64()), [Some(4.0), Some(3.0), Some(2.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_are_told_apart_and_what_a_file_knew_is_not_paid() {
+    let sets = ["learner.generated=6", "learner.batch=3", "evaluation.good_log_reward=-1"];
+    let mut learner = TestLearner::start(GRID, &sets).await;
+    let mut actor = TestActor::join(&learner.url, None).await;
+    actor.send(&[(&[0], 0.1)]).await;
+    // [1, 1] and [0, 0] from a file; [1, 1] is measured later.
+    actor.send_as(TrajectoryKind::Backward, 0.0, &[(&[0, 1], 0.6), (&[], 0.6)]).await;
+    actor.send_as(TrajectoryKind::LocalSearch, 0.5, &[(&[1, 0], 0.6), (&[0, 0], 0.1)]).await;
+    actor.send_as(TrajectoryKind::LocalSearch, 0.0, &[(&[0, 0], 0.1)]).await;
+    assert!(actor.acked().await.is_empty());
+    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
+    let status = limits::control_client(channel).status(StatusRequest {}).await.unwrap();
+    let kinds = &status.get_ref().yields[0].kinds;
+    let row = |row: &KindYield| (row.generated, row.objects, row.good_objects);
+    let named: Vec<_> = kinds.iter().map(|kind| (kind.kind.as_str(), row(kind))).collect();
+    let expected = [
+        ("forward", (1, 1, Some(0))),
+        ("local_search", (3, 1, Some(0))),
+        ("backward", (2, 2, Some(2))),
+    ];
+    assert_eq!(named, expected);
+    actor.leave_when_drained().await;
+
+    let (_, summary) = learner.end().await;
+    assert_eq!(summary["counters"]["paid"], 3, "[0, 0] was never measured: {summary:#}");
+    let yields = &summary["yields"][0];
+    assert_eq!((&yields["objects"], &yields["good_objects"]), (&4.into(), &2.into()));
+    assert_eq!(yields["kinds"]["local_search"]["generated"], 3, "{yields}");
+    let metrics = std::fs::read_to_string(learner.path("metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(last["yield.0.backward.good_objects"], 2.0, "{last}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
