@@ -236,7 +236,7 @@ mod tests {
         assert!(words(Duration::form()).starts_with("a duration with its unit"));
         let line = "a number or a line { start = ..., end = ..., over = TRAJECTORIES }";
         assert_eq!(words(Schedule::form()), line);
-        assert_eq!(words(Portfolio::form()), format!("{line}, or a list of these"));
+        assert_eq!(words(Portfolio::<Schedule>::form()), format!("{line}, or a list of these"));
         assert_eq!(Vec::<End>::form().choices.len(), 2);
     }
 }

@@ -80,7 +80,7 @@ impl Config for Exploration {
         let backward = "probability that a trajectory is drawn backward from one of the actor's \
                         best objects; a list gives each actor one of its entries";
         keys.key("backward", &mut self.backward, backward)
-            .must("be at least 0 and less than 1: the rest is drawn forward", |all| {
+            .must("be at least 0 and less than 1", |all| {
                 all.ends(|value| (0.0..1.0).contains(&value))
             })
             .must(&few, |all| all.len() <= Self::MOST_SETTINGS);
