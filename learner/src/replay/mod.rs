@@ -315,7 +315,8 @@ impl Replay {
         self.picked.clear();
         self.newest.clear();
         if self.online_probability > 0.0 {
-            self.newest.extend(self.residents.newest().take(self.shares.replayed));
+            let batch = self.shares.replayed + self.shares.initial;
+            self.newest.extend(self.residents.newest().take(batch));
         }
         while self.picked.len() < self.shares.replayed {
             let is_online = self.picked.len() < self.shares.online;

@@ -1,6 +1,7 @@
 //! What a batch is made of: objects of a data set, redrawn ones, the newest, the diverse.
 
 use tributary_common::environment::Hypergrid;
+use tributary_common::object::Object;
 
 use super::*;
 
@@ -128,7 +129,8 @@ fn the_best_are_diverse_where_that_is_asked_for() {
             Replay::new(config, 2).unwrap().with_distance_of(environment.clone(), config);
         for (i, (x, y)) in cells.into_iter().enumerate() {
             let path = [vec![0; x], vec![1; y]].concat();
-            replay.insert(&sound(&path, -(i as f64), 0));
+            let built = Object::Integers(vec![x as i64, y as i64]);
+            replay.insert(&Sound { built, ..sound(&path, -(i as f64), 0) });
         }
         let (mut random, mut samples) = (stream(4), Samples::default());
         let mut drawn = std::collections::BTreeSet::new();
