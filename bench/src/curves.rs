@@ -13,7 +13,7 @@ use crate::figure::Scale;
 use crate::figure::lines::{self, Panel, Series};
 use crate::machine::Machine;
 use crate::parallel::in_parallel;
-use crate::report::{Outputs, Table, grouped, mean_and_error, seeds, with_error, write};
+use crate::report::{Outputs, Table, grouped, mean, seeds, with_error, write};
 use crate::tasks;
 
 /// Options of `curves`.
@@ -67,14 +67,14 @@ const CASES: [Case; 3] = [
     Case {
         name: "64 bits",
         text: tasks::BITS_64_APPENDED,
-        changes: "exploration.epsilon=0.001\nlearner.log_z_initial=20.0",
+        changes: "exploration.epsilon=0.001\nlearner.log_z_initial=estimate",
         trajectories: 32_000,
         test_set: Some(5),
     },
     Case {
         name: "256 bits",
         text: tasks::BITS_256_APPENDED,
-        changes: "exploration.epsilon=0.001\nlearner.log_z_initial=77.0",
+        changes: "exploration.epsilon=0.001\nlearner.log_z_initial=estimate",
         trajectories: 12_800,
         test_set: Some(32),
     },
@@ -145,7 +145,7 @@ impl Run<'_> {
         let (mut target, mut test_set) = (None, None);
         match self.case.test_set {
             // Every string has one path: it is built in one order only.
-            Some(every) => test_set = Some(TestSet::of_bits(&experiment, every, 1)?),
+            Some(every) => test_set = Some(TestSet::of_reward(&experiment.task, every, 1)?),
             None => target = Some(measure::target(&experiment.task)?),
         }
         let row = Row {
@@ -179,7 +179,7 @@ struct Follower<'a> {
 }
 
 impl Watch for Follower<'_> {
-    fn look(&mut self, standing: &Standing) -> Result<()> {
+    fn look(&mut self, standing: Standing) -> Result<()> {
         let task = &self.experiment.task;
         let mut value = f64::NAN;
         if let Some(target) = &self.target {
@@ -251,12 +251,12 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
             if exact { "exact TV" } else { "Spearman" }.to_owned(),
             format!("{} (at {})", with_error(&at(quarter), digits), grouped(trajectories[quarter])),
             with_error(&at(last), digits),
-            format!("{:.0}", mean_and_error(&seconds).0),
+            format!("{:.0}", mean(&seconds)),
         ]);
     }
     format!(
         "{table}\n{}, ± the standard error over them; {BATCH} trajectories an update, MLP 256x2, Adam at \
-         1e-3 (log Z 0.1), averaged weights. Bits are appended one by one, log R = -(bits to the \
+         1e-3 (log Z 0.1), averaged weights; log Z of bits starts at the first batch's estimate. Bits are appended one by one, log R = -(bits to the \
          nearest of 60 modes), and log p of a test string is exact, as there is one path to it.\n\n\
          ({machine}; one thread for each run, {} at a time)",
         seeds(options.seeds),

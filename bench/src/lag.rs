@@ -10,7 +10,7 @@ use tributary_common::exact::Target;
 use crate::experiment::{Experiment, Standing, Watch, ensure_taken, measure};
 use crate::machine::Machine;
 use crate::parallel::in_parallel;
-use crate::report::{Outputs, Table, grouped, mean_and_error, seeds, with_error};
+use crate::report::{Outputs, Table, grouped, mean, seeds, with_error};
 use crate::tasks;
 
 /// How much worse the mean TV may be than without lag.
@@ -152,7 +152,7 @@ impl Run {
             total_variation: follower
                 .distances
                 .chunks(LOOKS as usize)
-                .map(|distances| mean_and_error(distances).0)
+                .map(|distances| mean(distances))
                 .collect(),
             mean_lag,
             seconds,
@@ -174,7 +174,7 @@ struct Follower<'a> {
 }
 
 impl Watch for Follower<'_> {
-    fn look(&mut self, standing: &Standing) -> Result<()> {
+    fn look(&mut self, standing: Standing) -> Result<()> {
         let comparison = measure::exact(&self.experiment.task, &self.target, &standing.policy)?;
         self.distances.push(comparison.total_variation);
         self.last = Some((standing.generated, standing.mean_lag, standing.seconds));
@@ -218,11 +218,11 @@ fn table(options: &Options, budget: usize, rows: &[Row]) -> (Table, f64) {
     for group in rows.chunks(options.seeds as usize) {
         let Row { task, objective, actors, lag, .. } = group[0];
         let distances: Vec<f64> = group.iter().map(|row| row.total_variation[budget]).collect();
-        let (mean, _) = mean_and_error(&distances);
+        let average = mean(&distances);
         if lag == options.lags[0] {
-            without_lag = mean;
+            without_lag = average;
         }
-        let ratio = mean / without_lag;
+        let ratio = average / without_lag;
         worst = worst.max(ratio);
         let lags: Vec<f64> = group.iter().map(|row| row.mean_lag).collect();
         table.row([
@@ -230,7 +230,7 @@ fn table(options: &Options, budget: usize, rows: &[Row]) -> (Table, f64) {
             objective.to_owned(),
             actors.to_string(),
             lag.to_string(),
-            format!("{:.1}", mean_and_error(&lags).0),
+            format!("{:.1}", mean(&lags)),
             with_error(&distances, 4),
             format!("{ratio:.2}"),
             if ratio <= MOST_RATIO { "yes" } else { "**no**" }.to_owned(),

@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use anyhow::Result;
-use tributary_common::ids::{Incarnation, PolicyVersion};
+use anyhow::{Result, anyhow};
+use tributary_common::data_set::initial;
+use tributary_common::ids::{Incarnation, PolicyVersion, Seq};
 use tributary_common::network::Network;
 use tributary_common::network::cpu::Snapshot;
 use tributary_common::random::{Purpose, Stream};
-use tributary_common::run_file::Weights;
+use tributary_common::registry::Task;
+use tributary_common::run_file::{RunFileError, Weights};
+use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
+use tributary_learner::examine::Examiner;
+use tributary_learner::redraw::Redraw;
 use tributary_learner::replay::{Replay, Samples};
 use tributary_learner::train::Trainer;
 use tributary_learner::training::{Training, WeightSets};
@@ -19,7 +24,9 @@ use super::{Experiment, Shared, Standing};
 /// The learner's part of a run.
 pub(super) struct Learner {
     trainer: Trainer,
+    examiner: Examiner,
     replay: Replay,
+    redraw: Option<Redraw>,
     network: Arc<Network>,
     seed: u64,
     publish_every: u64,
@@ -40,8 +47,19 @@ impl Learner {
         let Experiment { run_file, task, lag, .. } = experiment;
         let trainer = Trainer::new(run_file, task, Incarnation(1))?;
         let network = Arc::new(trainer.network().clone());
+        let Task { environment, undelayed, .. } = task;
+        let initial = initial(run_file, task, &experiment.files).map_err(RunFileError::from)?;
+        let draws = || {
+            let (environment, network) = (Arc::clone(environment), Arc::clone(&network));
+            Redraw::new(environment, network, run_file.run.seed, run_file.replay.redraw_uniform)
+        };
         let mut learner = Self {
-            replay: Replay::new(&run_file.replay, run_file.learner.batch)?,
+            examiner: Examiner::new(Arc::clone(environment), Arc::clone(undelayed)),
+            replay: Replay::new(&run_file.replay, run_file.learner.batch)?
+                .with_log_reward_min(run_file.objective.log_reward_min)
+                .with_initial(initial)
+                .with_distance_of(Arc::clone(environment), &run_file.replay),
+            redraw: run_file.replay.redraws().then(draws),
             network,
             trainer,
             seed: run_file.run.seed,
@@ -75,20 +93,41 @@ impl Learner {
         Arc::clone(&self.published[newest.saturating_sub(lag)])
     }
 
-    /// Takes in a trajectory.
-    pub(super) fn insert(&mut self, measured: &Measured, policy: PolicyVersion, _setting: u32) {
-        self.replay.insert(&measured.actions, measured.log_reward, policy);
+    /// Takes in a trajectory, if it can have happened.
+    pub(super) fn insert(
+        &mut self,
+        measured: &Measured,
+        policy: PolicyVersion,
+        setting: u32,
+    ) -> Result<()> {
+        let view = TrajectoryView {
+            seq: Seq(self.generated),
+            actions: &measured.actions,
+            raw: &measured.raw,
+            policy,
+            kind: TrajectoryKind::Forward,
+            setting,
+            log_mu: 0.0,
+            seconds: 0.0,
+        };
+        let sound = self.examiner.examine(&view);
+        let sound = sound.map_err(|unsound| anyhow!("{}: {}", measured.object, unsound.detail))?;
+        self.replay.insert(&sound);
         self.generated += 1;
+        Ok(())
     }
 
     /// One update, if replay owes the trainer a batch.
     pub(super) fn update_if_due(&mut self) -> Result<bool> {
+        let before = self.trainer.step();
         let mut stream = Stream::new(self.seed, Purpose::Replay, 0, self.draws);
-        if !self.replay.sample(&mut stream, &mut self.samples) {
+        if !self.replay.sample(before, &mut stream, &mut self.samples) {
             return Ok(false);
         }
         self.draws += 1;
-        let before = self.trainer.step();
+        if let Some(redraw) = &mut self.redraw {
+            redraw.draw(self.draws, &mut self.samples)?;
+        }
         let report = self.trainer.update(&self.samples)?;
         self.replay.trained(&self.samples.ordinals, &report.squared_residuals);
         self.lags += self.samples.policies.iter().map(|policy| before - policy.step).sum::<u64>();
@@ -101,6 +140,9 @@ impl Learner {
 
     fn publish(&mut self) -> Result<()> {
         let WeightSets { raw, ema } = self.trainer.publish(self.generated)?;
+        if let Some(redraw) = &mut self.redraw {
+            redraw.follow(&raw);
+        }
         let weights = match self.weights {
             Weights::Raw => raw,
             Weights::Ema => ema,

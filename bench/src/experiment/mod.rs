@@ -10,7 +10,7 @@ mod learner;
 pub(crate) mod measure;
 pub(crate) mod modes;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ use self::learner::Learner;
 pub(crate) struct Experiment {
     pub(crate) run_file: RunFile,
     pub(crate) task: Task,
+    /// Where names of data files start.
+    pub(crate) files: PathBuf,
     /// Actors that take turns; each has its own exploration setting and random numbers.
     pub(crate) actors: usize,
     /// How many published versions an actor's weights are behind the newest.
@@ -61,7 +63,7 @@ pub(crate) trait Watch {
     fn drawn(&mut self, _drawn: &Drawn<'_>) {}
 
     /// The run has come to one of the updates at which it is looked at.
-    fn look(&mut self, standing: &Standing) -> Result<()>;
+    fn look(&mut self, standing: Standing) -> Result<()>;
 }
 
 impl Experiment {
@@ -77,7 +79,7 @@ impl Experiment {
         };
         let changes: Vec<_> = changes.iter().map(split).collect();
         let (run_file, task) = Registry::builtin().read(text, &changes, files)?;
-        Ok(Self { run_file, task, actors: 1, lag: 0 })
+        Ok(Self { run_file, task, files: files.to_owned(), actors: 1, lag: 0 })
     }
 
     /// Updates of the whole run: the goal of the run file, or as many as give each trajectory its
@@ -107,7 +109,7 @@ impl Experiment {
                 while looks.next_if(|&look| look <= learner.step()).is_some() {
                     let look = Instant::now();
                     let seconds = (look.duration_since(start) - looking).as_secs_f64();
-                    watch.look(&learner.standing(seconds)?)?;
+                    watch.look(learner.standing(seconds)?)?;
                     looking += look.elapsed();
                 }
                 continue;
@@ -117,7 +119,7 @@ impl Experiment {
                 let log_reward = drawn.log_reward.get();
                 watch.drawn(&Drawn { object: &drawn.object, raw: &drawn.raw, log_reward });
                 let version: PolicyVersion = weights.weights().version;
-                learner.insert(&drawn, version, setting);
+                learner.insert(&drawn, version, setting)?;
             }
         }
         Ok(())

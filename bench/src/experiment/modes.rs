@@ -1,20 +1,22 @@
 //! Which modes were found among the objects drawn in training.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use tributary_common::estimate::ModeSearch;
 use tributary_common::exact::Target;
 use tributary_common::object::Object;
-use tributary_common::reward::BitSequence;
+use tributary_common::registry::Task;
 
-use super::{Drawn, Experiment};
+use super::Drawn;
 
 /// The modes of a task, and those found so far.
 pub(crate) enum Modes {
     /// Objects of at least this log-reward.
     Best { least: f64, of: usize, found: HashSet<Object> },
-    /// Balls around hidden strings of bits, by index.
-    Balls { strings: Vec<String>, radius: f64, found: HashSet<usize> },
+    /// Balls around the hidden modes of a bit sequence, whose raw value is the distance to the
+    /// nearest of them.
+    Balls { radius: f64, search: ModeSearch },
 }
 
 impl Modes {
@@ -30,20 +32,14 @@ impl Modes {
         Self::Best { least, of, found: HashSet::new() }
     }
 
-    /// The hidden modes of a bit sequence, each found within this many bits of it.
-    pub(crate) fn balls(experiment: &Experiment, radius: f64) -> Result<Self> {
-        let mut strings = Vec::new();
-        for mode in bit_sequence(experiment)?.modes() {
-            match mode {
-                Object::Text(text) if !strings.contains(&text) => strings.push(text),
-                Object::Text(_) => {}
-                other => bail!("{other} is no string of bits"),
-            }
-        }
-        Ok(Self::Balls { strings, radius, found: HashSet::new() })
+    /// The reward's own modes, each found within this many bits of it.
+    pub(crate) fn balls(task: &Task, radius: f64) -> Self {
+        let environment = Arc::clone(&task.environment);
+        let search = ModeSearch::new(environment, task.undelayed.modes(), radius);
+        Self::Balls { radius, search }
     }
 
-    /// Counts an object; the raw value of a bit sequence is its distance to the nearest mode.
+    /// Looks at an object.
     pub(crate) fn drawn(&mut self, drawn: &Drawn<'_>) {
         match self {
             Self::Best { least, found, .. } => {
@@ -51,17 +47,10 @@ impl Modes {
                     found.insert(drawn.object.clone());
                 }
             }
-            Self::Balls { strings, radius, found } => {
-                let Object::Text(text) = drawn.object else { return };
-                if drawn.raw.first().is_none_or(|nearest| nearest > radius) {
-                    return;
+            Self::Balls { radius, search } => {
+                if drawn.raw.first().is_some_and(|nearest| nearest <= radius) {
+                    search.see(drawn.object);
                 }
-                let near = |(i, mode): (usize, &String)| {
-                    let pairs = mode.bytes().zip(text.bytes());
-                    let distance = pairs.filter(|(a, b)| a != b).count();
-                    (distance as f64 <= *radius).then_some(i)
-                };
-                found.extend(strings.iter().enumerate().filter_map(near));
             }
         }
     }
@@ -70,7 +59,7 @@ impl Modes {
     pub(crate) fn found(&self) -> usize {
         match self {
             Self::Best { found, .. } => found.len(),
-            Self::Balls { found, .. } => found.len(),
+            Self::Balls { search, .. } => search.found(),
         }
     }
 
@@ -78,17 +67,7 @@ impl Modes {
     pub(crate) fn of(&self) -> usize {
         match self {
             Self::Best { of, .. } => *of,
-            Self::Balls { strings, .. } => strings.len(),
+            Self::Balls { search, .. } => search.known(),
         }
     }
-}
-
-/// The reward of an experiment on strings of bits.
-pub(crate) fn bit_sequence(experiment: &Experiment) -> Result<BitSequence> {
-    let Experiment { run_file, task, .. } = experiment;
-    let reward = BitSequence::from_section(&run_file.reward.section, task.environment.as_ref());
-    reward.map_err(|problems| match problems.first() {
-        Some(problem) => anyhow::anyhow!("{problem}"),
-        None => anyhow::anyhow!("no reward of bits"),
-    })
 }

@@ -14,7 +14,7 @@ use crate::experiment::modes::Modes;
 use crate::experiment::{Drawn, Experiment, Standing, Watch, correlation::TestSet, measure};
 use crate::machine::Machine;
 use crate::parallel::in_parallel;
-use crate::report::{Outputs, Table, grouped, mean_and_error, seeds, with_error};
+use crate::report::{Outputs, Table, grouped, mean, seeds, with_error};
 
 /// Options of `objectives`.
 #[derive(Args, Serialize)]
@@ -146,8 +146,8 @@ impl<'a> Follower<'a> {
                 modes
             }
             Quality::TestSet { every, paths, radius } => {
-                test_set = Some(TestSet::of_bits(experiment, every, paths)?);
-                Modes::balls(experiment, radius)?
+                test_set = Some(TestSet::of_reward(&experiment.task, every, paths)?);
+                Modes::balls(&experiment.task, radius)
             }
         };
         Ok(Self { experiment, target, test_set, modes, row })
@@ -159,7 +159,7 @@ impl Watch for Follower<'_> {
         self.modes.drawn(drawn);
     }
 
-    fn look(&mut self, standing: &Standing) -> Result<()> {
+    fn look(&mut self, standing: Standing) -> Result<()> {
         let task = &self.experiment.task;
         if let Some(target) = &self.target {
             let comparison = measure::exact(task, target, &standing.policy)?;
@@ -204,12 +204,12 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
         let shown = |values: &[f64], digits| {
             if values.is_empty() { "-".to_owned() } else { with_error(values, digits) }
         };
-        let modes = mean_and_error(&values(|row| Some(row.modes as f64))).0;
+        let modes = mean(&values(|row| Some(row.modes as f64)));
         cells.push(grouped(*trajectories));
         cells.push(shown(&values(|row| row.total_variation), 4));
         cells.push(shown(&values(|row| row.spearman), 3));
         cells.push(format!("{modes:.0} of {modes_of}"));
-        cells.push(format!("{:.0}", mean_and_error(&values(|row| Some(row.seconds))).0));
+        cells.push(format!("{:.0}", mean(&values(|row| Some(row.seconds)))));
         table.row(cells);
     }
     format!(
