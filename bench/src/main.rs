@@ -5,6 +5,8 @@
 //! process ([`experiment`]), whose results do not depend on time. Absolute times on a shared machine
 //! mean little; compare figures of one run only.
 
+mod atlas;
+mod bitseq;
 mod corrected_momentum;
 mod curves;
 mod experiment;
@@ -46,6 +48,11 @@ enum Benchmark {
     Objectives(objectives::Options),
     /// Draws how sub-trajectory balance and trajectory balance learn long trajectories
     Curves(curves::Options),
+    /// Holds every combination to its exact distribution, and shows that mistakes are seen
+    Atlas(atlas::Options),
+    /// Trains on bit sequences of 120 bits
+    #[command(subcommand)]
+    Bitseq(bitseq::Command),
 }
 
 fn main() -> Result<()> {
@@ -57,5 +64,7 @@ fn main() -> Result<()> {
         Benchmark::Lag(options) => lag::run(&options),
         Benchmark::Objectives(options) => objectives::run(&options),
         Benchmark::Curves(options) => curves::run(&options),
+        Benchmark::Atlas(options) => atlas::run(&options),
+        Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }
