@@ -108,7 +108,7 @@ impl Figures {
     /// The figures of evaluation besides the exact ones, by their names.
     pub fn evaluation_values(&self) -> BTreeMap<String, f64> {
         let mut values = self.evaluation.values(self.training_time().as_secs_f64());
-        let good = self.yields.iter().filter_map(|of| of.good_objects).reduce(|a, b| a + b);
+        let good = self.yields.iter().filter_map(|of| of.all.good_objects).reduce(|a, b| a + b);
         values.extend(good.map(|good| ("modes.good_objects".to_owned(), good as f64)));
         values
     }
