@@ -17,7 +17,7 @@ pub enum Target {
     /// The weights in training, as if they did not change.
     StopGradient,
     /// Weights that follow those in training.
-    Network(TargetNetwork),
+    Network(Box<TargetNetwork>),
 }
 
 /// Weights that follow those in training: after every `every`-th update they move by `1 - decay` of
@@ -40,12 +40,12 @@ impl Target {
         Ok(match objective.target {
             FlowTarget::None => Self::None,
             FlowTarget::StopGradient => Self::StopGradient,
-            FlowTarget::Network => Self::Network(TargetNetwork {
+            FlowTarget::Network => Self::Network(Box::new(TargetNetwork {
                 network: TorchNetwork::new(network.clone(), values, device)?,
                 every: objective.target_every,
                 decay: objective.target_decay,
                 logits: Vec::new(),
-            }),
+            })),
         })
     }
 
