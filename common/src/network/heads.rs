@@ -45,12 +45,17 @@ impl Heads {
     /// log P_F over the legal forward actions, in their order, then over the exit if the
     /// construction can stop. A forced exit has log P_F = 0.
     pub fn log_forward(&self, row: &[f32], legal: &[u32], can_stop: bool, out: &mut Vec<f64>) {
+        self.forward_logits(row, legal, can_stop, out);
+        log_softmax(out);
+    }
+
+    /// The logits whose log softmax [`log_forward`](Self::log_forward) is.
+    pub fn forward_logits(&self, row: &[f32], legal: &[u32], can_stop: bool, out: &mut Vec<f64>) {
         out.clear();
         out.extend(legal.iter().map(|&a| f64::from(row[a as usize])));
         if can_stop {
             out.push(f64::from(row[self.exit_column()]));
         }
-        log_softmax(out);
     }
 
     /// log P_B over the legal backward actions of the state at `index`, in their order; `row` is its
@@ -82,6 +87,15 @@ pub fn log_softmax(logits: &mut [f64]) {
     let sum: f64 = logits.iter().map(|l| (l - largest).exp()).sum();
     let normalizer = largest + sum.ln();
     logits.iter_mut().for_each(|l| *l -= normalizer);
+}
+
+/// Logits to probabilities, in place: with one exponential for each, not the two of
+/// [`log_softmax`].
+pub fn softmax(logits: &mut [f64]) {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logits.iter_mut().for_each(|l| *l = (*l - largest).exp());
+    let sum: f64 = logits.iter().sum();
+    logits.iter_mut().for_each(|p| *p /= sum);
 }
 
 #[cfg(test)]

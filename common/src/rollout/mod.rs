@@ -254,13 +254,15 @@ impl Behaviour {
         Exploration { epsilon, temperature, .. }: Exploration,
     ) {
         let choices = &mut self.probabilities;
-        heads.log_forward(row, legal, can_stop, choices);
+        heads.forward_logits(row, legal, can_stop, choices);
         if temperature != 1.0 {
             choices.iter_mut().for_each(|logit| *logit /= temperature);
-            heads::log_softmax(choices);
         }
-        let uniform = epsilon / choices.len() as f64;
-        choices.iter_mut().for_each(|p| *p = uniform + (1.0 - epsilon) * p.exp());
+        heads::softmax(choices);
+        if epsilon > 0.0 {
+            let uniform = epsilon / choices.len() as f64;
+            choices.iter_mut().for_each(|p| *p = uniform + (1.0 - epsilon) * *p);
+        }
     }
 }
 
