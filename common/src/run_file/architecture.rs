@@ -99,9 +99,7 @@ impl Architecture {
             .or(usual)
             .only(applies, where_it_does)
             .at_least(1)
-            .must(&format!("divide `width` = {width}"), |&heads| {
-                heads > 0 && width.is_multiple_of(heads)
-            });
+            .must("divide `width`", |&heads| heads > 0 && width.is_multiple_of(heads));
         keys.key("feed_forward", &mut self.feed_forward, "width of the feed-forward layers")
             .or(4 * width)
             .only(applies, where_it_does)

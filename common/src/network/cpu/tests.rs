@@ -40,6 +40,10 @@ fn networks() -> Vec<(Box<dyn Environment>, Network)> {
     let gelu = ActivationKind::Gelu;
     let grid = || Box::new(Hypergrid::new(2, 5).unwrap()) as Box<dyn Environment>;
     let built_by = |construction| Box::new(sequence(construction)) as Box<dyn Environment>;
+    let single = || {
+        let word = Sequence::over_alphabet("A", Length::Length(1)).unwrap();
+        Box::new(word) as Box<dyn Environment>
+    };
     let (shared, own) = (BackwardNetwork::Shared, BackwardNetwork::Own);
     let cases = [
         (grid(), mlp(), shared),
@@ -55,6 +59,9 @@ fn networks() -> Vec<(Box<dyn Environment>, Network)> {
             shared,
         ),
         (built_by(Construction::Append), Architecture { layers: 1, ..transformer() }, shared),
+        // One word of one token.
+        (single(), Architecture { width: 1, heads: 1, ..transformer() }, own),
+        (single(), mlp(), own),
     ];
     let make = |(environment, architecture, backward): (Box<dyn Environment>, _, _)| {
         let network = Network::new(&*environment, &architecture, true, backward, true);
