@@ -3,10 +3,13 @@
 
 mod attention;
 
+use std::sync::Mutex;
+
 use tch::{Device, Kind, TchError, Tensor};
 use tributary_common::network::{Activation, Backend, NORM_EPSILON, Network, Ragged, Sequences};
 use tributary_common::run_file;
 
+use crate::locks::lock;
 use crate::training::TrainError;
 
 /// Where to compute, from the run file.
@@ -36,6 +39,9 @@ pub struct TorchNetwork {
     /// The weight and bias of each layer: leaves of autograd that share `flat`'s memory.
     leaves: Vec<Tensor>,
 }
+
+/// Held by who draws from libtorch's generator of random numbers: the process has only one.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// The logits of one forward pass, with the graph that they came from.
 pub struct Logits(Tensor);
@@ -70,13 +76,13 @@ impl TorchNetwork {
 
     /// Runs the network as it is trained: with dropout, whose draws are those of the seed.
     pub fn forward_in_training(&self, features: &Ragged, seed: u64) -> Result<Logits, TchError> {
-        if self.network.has_dropout() {
-            // libtorch's generator is the process's; only training draws from it.
-            tch::manual_seed(seed as i64);
+        let backend = &mut TorchBackend { network: self, training: true };
+        if !self.network.has_dropout() {
+            return self.network.forward(backend, features).map(Logits);
         }
-        self.network
-            .forward(&mut TorchBackend { network: self, training: true }, features)
-            .map(Logits)
+        let _generator = lock(&GENERATOR);
+        tch::manual_seed(seed as i64);
+        self.network.forward(backend, features).map(Logits)
     }
 
     /// The gradient of the parameters, flat, given that of the logits in their shape.

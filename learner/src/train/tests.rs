@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod backward;
+mod networks;
 mod objectives;
 mod optimizer;
 
