@@ -9,7 +9,7 @@ use serde::Serialize;
 use tributary_common::estimate::spread;
 use tributary_common::run_file;
 
-use crate::replay::Samples;
+use crate::replay::{Samples, Source};
 
 /// Distances in updates, each the least of its class: 0, 1 to 9, 10 to 99, 100 and more.
 const LAGS: [u64; 4] = [0, 1, 10, 100];
@@ -32,11 +32,11 @@ pub struct InterferenceFigures {
     pub step: u64,
     /// All pairs.
     pub all: PairFigures,
-    /// Both trajectories are on-policy: newer than all that were trained on before this batch.
+    /// Both trajectories are on-policy: as an actor drew them, trained on for the first time.
     pub on_policy: PairFigures,
-    /// One is, the other is replayed.
+    /// One is, the other is replayed, or redrawn.
     pub mixed: PairFigures,
-    /// Both are replayed.
+    /// Neither is.
     pub replayed: PairFigures,
     /// By how many updates apart are the weights that drew the two: 0, 1 to 9, 10 to 99, 100 and
     /// more.
@@ -65,10 +65,6 @@ impl InterferenceFigures {
 pub struct Interference {
     every: u64,
     trajectories: usize,
-    /// The ordinals from here on have not been trained on.
-    next_ordinal: u64,
-    /// Where those of the batch begin that are on-policy.
-    first_new: u64,
 }
 
 impl Interference {
@@ -76,16 +72,7 @@ impl Interference {
     pub fn of_run(config: &run_file::Evaluation) -> Option<Self> {
         let trajectories = config.interference_trajectories;
         let every = config.interference_every?;
-        Some(Self { every, trajectories, next_ordinal: 0, first_new: 0 })
-    }
-
-    /// Looks at a batch that is trained on.
-    pub fn see(&mut self, samples: &Samples) {
-        self.first_new = self.next_ordinal;
-        // What no actor sent has the largest ordinal there is, and is never new.
-        let ordinals = samples.ordinals.iter().filter(|&&ordinal| ordinal != u64::MAX);
-        let last = ordinals.max().map_or(0, |last| last + 1);
-        self.next_ordinal = self.next_ordinal.max(last);
+        Some(Self { every, trajectories })
     }
 
     /// Whether to measure after this update.
@@ -115,7 +102,7 @@ impl Interference {
                 let product = products[i * count + j];
                 let norms = (products[i * count + i] * products[j * count + j]).sqrt();
                 let cosine = (norms > 0.0).then(|| product / norms);
-                let new = [one, other].map(|place| self.is_on_policy(samples, place));
+                let new = [one, other].map(|place| samples.sources[place] == Source::Fresh);
                 let kind = match new {
                     [true, true] => 1,
                     [false, false] => 3,
@@ -131,10 +118,6 @@ impl Interference {
         }
         let [all, on_policy, mixed, replayed, by_lag @ ..] = sums.map(|sum| sum.figures());
         InterferenceFigures { step, all, on_policy, mixed, replayed, by_lag }
-    }
-
-    fn is_on_policy(&self, samples: &Samples, place: usize) -> bool {
-        (self.first_new..u64::MAX).contains(&samples.ordinals[place])
     }
 }
 
@@ -171,11 +154,11 @@ mod tests {
 
     use super::*;
 
-    fn samples(trajectories: &[(u64, u64)]) -> Samples {
+    fn samples(trajectories: &[(Source, u64)]) -> Samples {
         let mut samples = Samples::default();
-        for &(ordinal, step) in trajectories {
+        for (ordinal, &(source, step)) in (0..).zip(trajectories) {
             let policy = PolicyVersion { incarnation: Incarnation(1), step };
-            samples.push(ordinal, [], 0.0, policy);
+            samples.push_from(source, ordinal, [], 0.0, policy);
         }
         samples
     }
@@ -191,11 +174,9 @@ mod tests {
 
     #[test]
     fn pairs_are_sorted_by_kind_and_by_lag() {
-        let mut interference = measure(10);
-        interference.see(&samples(&[(0, 0), (4, 0)]));
-        // Gradients (1, 0), (1, 1) and (0, -2); the first trajectory was there before.
-        let batch = samples(&[(4, 0), (5, 0), (6, 12)]);
-        interference.see(&batch);
+        let interference = measure(10);
+        // Gradients (1, 0), (1, 1) and (0, -2).
+        let batch = samples(&[(Source::Replayed, 0), (Source::Fresh, 0), (Source::Fresh, 12)]);
         assert_eq!(interference.chosen(&batch), [0, 1, 2]);
         let products = [1.0, 1.0, 0.0, 1.0, 2.0, -2.0, 0.0, -2.0, 4.0];
         let figures = interference.figures(30, &batch, &[0, 1, 2], &products);
@@ -226,9 +207,8 @@ mod tests {
 
     #[test]
     fn a_gradient_of_zero_has_no_cosine() {
-        let mut interference = measure(1);
-        let batch = samples(&[(0, 0), (1, 0), (2, 0), (3, 0)]);
-        interference.see(&batch);
+        let interference = measure(1);
+        let batch = samples(&[(Source::Fresh, 0); 4]);
         assert_eq!(interference.chosen(&batch), [0, 1, 2]);
         let products = [4.0, 0.0, 0.0, 0.0];
         let figures = interference.figures(1, &batch, &[0, 1], &products);

@@ -159,8 +159,7 @@ impl Steps {
 
     /// Measures interference when it is due; its cost is counted, its failure is no training's.
     fn measure(&mut self, samples: &Samples) {
-        let Some(interference) = &mut self.deps.interference else { return };
-        interference.see(samples);
+        let Some(interference) = &self.deps.interference else { return };
         let step = self.training.step();
         if !interference.is_due(step) {
             return;
