@@ -5,16 +5,16 @@ use crate::objective::{Gradients, Terms};
 use crate::replay::Source;
 
 /// Puts the gradient of `-1/N Σ_τ Σ_t log P_B(s_t | s_t+1)` over the N trajectories of a batch that
-/// actors drew in the place of the objective's gradient with respect to log P_B, which therefore does
-/// not reach P_B. Paths that were redrawn came from P_B: they would draw it towards itself.
+/// were drawn forward in the place of the objective's gradient with respect to log P_B, which
+/// therefore does not reach P_B. Paths that came from P_B would draw it towards itself.
 ///
 /// With P_F held fixed and trajectories drawn by it, the minimum is the posterior of the paths:
 /// P_B(τ | x) = P_F(τ) / Σ P_F(τ') over all paths τ' to x.
 pub fn fit_backward(terms: &Terms, sources: &[Source], gradients: &mut Gradients) {
-    let seen = sources.iter().filter(|source| !source.is_redrawn()).count();
+    let seen = sources.iter().filter(|source| !source.is_of_backward_policy()).count();
     gradients.log_pb.fill(0.0);
     for ((transitions, _), source) in terms.trajectories().zip(sources) {
-        if !source.is_redrawn() {
+        if !source.is_of_backward_policy() {
             // Undoing the exit, the last transition, has probability 1.
             gradients.log_pb[transitions.start..transitions.end - 1].fill(-1.0 / seen as f64);
         }
@@ -134,6 +134,7 @@ mod tests {
         gradients.log_pb.fill(7.0);
         for (last, expected) in [
             (Source::Redrawn, [0.0, -0.5, -0.5, 0.0, 0.0, 0.0]),
+            (Source::Backward, [0.0, -0.5, -0.5, 0.0, 0.0, 0.0]),
             (Source::Initial, [0.0, -0.5, -0.5, 0.0, 0.0, 0.0]),
             (Source::Replayed, [0.0, -1.0 / 3.0, -1.0 / 3.0, 0.0, -1.0 / 3.0, 0.0]),
         ] {

@@ -200,6 +200,7 @@ impl Replay {
             log_reward,
             policy: sound.policy,
             object: sound.object,
+            kind: sound.kind,
             seconds: sound.seconds,
             uses,
             used: 0,
@@ -342,6 +343,7 @@ impl Replay {
         let is_first = resident.used == 0;
         let has_path = is_first || self.keep == Keep::Trajectories;
         let source = match (has_path && !resident.is_stale, is_first) {
+            (true, _) if resident.kind == TrajectoryKind::Backward => Source::Backward,
             (true, true) => Source::Fresh,
             (true, false) => Source::Replayed,
             (false, _) => Source::Redrawn,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tributary_common::ids::PolicyVersion;
+use tributary_common::trajectory::TrajectoryKind;
 
 /// A trajectory that is kept.
 pub(super) struct Resident {
@@ -16,6 +17,8 @@ pub(super) struct Resident {
     pub(super) policy: PolicyVersion,
     /// A hash of its object.
     pub(super) object: u64,
+    /// How its path came about.
+    pub(super) kind: TrajectoryKind,
     /// Seconds that measuring its object took.
     pub(super) seconds: f32,
     /// Uses that it should have.

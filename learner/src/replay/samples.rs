@@ -10,6 +10,8 @@ pub enum Source {
     Fresh,
     /// As an actor drew it, trained on before.
     Replayed,
+    /// As an actor drew it, backward from an object that it knew.
+    Backward,
     /// To be drawn backward from an object that an actor found.
     Redrawn,
     /// To be drawn backward from an object of `[replay] initial`.
@@ -18,13 +20,15 @@ pub enum Source {
 
 impl Source {
     /// Every source.
-    pub const ALL: [Self; 4] = [Self::Fresh, Self::Replayed, Self::Redrawn, Self::Initial];
+    pub const ALL: [Self; 5] =
+        [Self::Fresh, Self::Replayed, Self::Backward, Self::Redrawn, Self::Initial];
 
     /// The name in files and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::Replayed => "replayed",
+            Self::Backward => "backward",
             Self::Redrawn => "redrawn",
             Self::Initial => "initial",
         }
@@ -33,6 +37,11 @@ impl Source {
     /// Whether its path is drawn backward before it is trained on.
     pub fn is_redrawn(self) -> bool {
         matches!(self, Self::Redrawn | Self::Initial)
+    }
+
+    /// Whether P_B drew its path, here or in an actor.
+    pub fn is_of_backward_policy(self) -> bool {
+        self == Self::Backward || self.is_redrawn()
     }
 }
 
