@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::{Row, measure, read_objects};
+use crate::environment::Environment;
 use crate::object::Object;
 use crate::registry::Task;
 use crate::reward::Known;
-use crate::run_file::{Origin, Problem, RunFile};
+use crate::run_file::{Evaluation, Origin, Problem, RunFile};
 
 /// What a run is evaluated on. All may be empty.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +18,7 @@ pub struct EvaluationData {
     pub target_samples: Vec<Known>,
     /// Objects that are to be found, each once.
     pub modes: Vec<Object>,
-    /// Objects that were known before.
+    /// Objects that were known before: of the file `reference`, or of the replay's initial data.
     pub reference: Vec<Object>,
 }
 
@@ -46,8 +47,8 @@ impl EvaluationData {
         let test_rows = test_rows.unwrap_or_else(|| own(reward.test_set()));
         let target_rows = rows("target_samples", &evaluation.target_samples).unwrap_or_default();
         let modes = rows("modes", &evaluation.modes).map_or_else(|| reward.modes(), objects);
-        let reference: Vec<Object> =
-            rows("reference", &evaluation.reference).map(objects).unwrap_or_default();
+        let before = evaluation.reference.clone().or_else(|| run_file.replay.initial.clone());
+        let reference: Vec<Object> = rows("reference", &before).map(objects).unwrap_or_default();
         let mut measured = |key: &str, rows: Vec<Row>| {
             measure(environment, reward, rows).unwrap_or_else(|error| {
                 problems.push(problem(key, &format!("needs the reward of its objects: {error}")));
@@ -55,33 +56,93 @@ impl EvaluationData {
             })
         };
         let test_set = measured("test_set", test_rows);
-        let target_samples = measured("target_samples", target_rows);
-        let target_samples: Vec<Known> = target_samples;
+        let target_samples: Vec<Known> = measured("target_samples", target_rows);
         if target_samples.iter().any(|known| !known.log_reward.is_finite()) {
             problems.push(problem(
                 "target_samples",
                 "has objects with R = 0: no samples of the target",
             ));
         }
-        if evaluation.mode_distance > 0.0 && modes.is_empty() {
-            let why = "needs modes: give `evaluation.modes`, the reward knows none";
-            problems.push(problem("mode_distance", why));
-        }
+        let data = Self { test_set, target_samples, modes, reference };
+        problems.extend(data.without_distance(evaluation, environment));
+        if problems.is_empty() { Ok(data) } else { Err(problems) }
+    }
+
+    /// The keys that need modes or distances that are not there.
+    fn without_distance(
+        &self,
+        evaluation: &Evaluation,
+        environment: &dyn Environment,
+    ) -> Vec<Problem> {
+        let mut problems = Vec::new();
         let has_distance = |objects: &[Object]| {
             objects.first().is_none_or(|x| environment.distance(x, x).is_some())
         };
-        if evaluation.mode_distance > 0.0 && !has_distance(&modes) {
-            problems.push(problem("mode_distance", "needs an environment with distances"));
+        if evaluation.mode_distance > 0.0 && self.modes.is_empty() {
+            let why = "needs modes: give `evaluation.modes`, the reward knows none";
+            problems.push(problem("mode_distance", why));
         }
-        if !has_distance(&reference) {
-            problems.push(problem("reference", "needs an environment with distances"));
+        let no_distance = "needs an environment with distances";
+        if evaluation.mode_distance > 0.0 && !has_distance(&self.modes) {
+            problems.push(problem("mode_distance", no_distance));
         }
-        let data = Self { test_set, target_samples, modes, reference };
-        if problems.is_empty() { Ok(data) } else { Err(problems) }
+        if evaluation.reference.is_some() && !has_distance(&self.reference) {
+            problems.push(problem("reference", no_distance));
+        }
+        problems
     }
 }
 
 fn problem(key: &str, message: &str) -> Problem {
     let path = format!("evaluation.{key}");
     Problem { origin: Origin::Absent, message: format!("`{path}` {message}"), path }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+    use crate::registry::Registry;
+
+    const BITS: &str = "[environment]\nkind = 'sequence'\nword_bits = 4\nlength = 2\n[reward]\n\
+                        kind = 'bit_sequence'\nmodes = 3\ndistance_scale = 'raw'\nexponent = 2\n\
+                        [learner]\nupdates = 1\n";
+
+    fn load(more: &str) -> Result<EvaluationData, Vec<Problem>> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("data.csv"), "bits,distance\n00000000,4\n11110000,0\n")
+            .unwrap();
+        let text = format!("{BITS}{more}");
+        let (run_file, task) = Registry::builtin().read(&text, &[], folder.path()).unwrap();
+        EvaluationData::load(&run_file, &task, folder.path())
+    }
+
+    #[test]
+    fn without_files_the_reward_brings_its_own() {
+        let data = load("").unwrap();
+        assert_eq!((data.test_set.len(), data.modes.len()), (24, 3));
+        assert!(data.target_samples.is_empty() && data.reference.is_empty());
+        assert!(data.test_set.iter().all(|known| (-16.0..=0.0).contains(&known.log_reward)));
+    }
+
+    #[test]
+    fn files_come_first_and_initial_data_is_a_reference() {
+        let files =
+            "[evaluation]\ntest_set = 'data.csv'\ntarget_samples = 'data.csv'\nmodes = 'data.csv'";
+        let data = load(&format!("{files}\n[replay]\ninitial = 'data.csv'\n")).unwrap();
+        let log_rewards: Vec<f64> = data.test_set.iter().map(|known| known.log_reward).collect();
+        assert_eq!(log_rewards, [-8.0, 0.0], "as the file measures them");
+        assert_eq!((data.target_samples.len(), data.modes.len()), (2, 2));
+        assert_eq!(data.reference, data.modes);
+    }
+
+    #[test]
+    fn all_problems_are_said_at_once() {
+        let missing = "[evaluation]\nmodes = 'nowhere.csv'\ntest_set = 'nothing.csv'\n";
+        let problems = load(missing).unwrap_err();
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(keys, ["evaluation.test_set", "evaluation.modes"], "{problems:?}");
+    }
 }

@@ -115,8 +115,8 @@ impl Config for Evaluation {
         keys.key("mode_distance", &mut self.mode_distance, distance).at_least(0.0);
         keys.key("top_k", &mut self.top_k, "best objects whose rewards and distances are shown")
             .at_most(1_000);
-        let reference = "file of objects known before: the novelty of the best objects is their \
-                         distance to it";
+        let reference = "file of objects known before, or else `replay.initial`: the novelty of \
+                         the best objects is their distance to it";
         keys.key("reference", &mut self.reference, reference);
         let recent = "accepted objects whose empirical distance from the target is shown, where \
                       there is an exact comparison";
