@@ -13,7 +13,7 @@ kind = "table"
 file = "words.tsv"
 [policy]
 network = "transformer"
-layers = 2
+layers = 1
 width = 16
 [learner]
 updates = 400
