@@ -82,8 +82,8 @@ const CASES: [Case; 3] = [
 
 const OBJECTIVES: [(&str, &str); 3] = [
     ("TB", "objective.kind=trajectory_balance"),
-    ("SubTB, lambda 0.9", "objective.kind=sub_trajectory_balance\nobjective.lambda=0.9"),
-    ("SubTB, lambda 0.99", "objective.kind=sub_trajectory_balance\nobjective.lambda=0.99"),
+    ("SubTB 0.9", "objective.kind=sub_trajectory_balance\nobjective.lambda=0.9"),
+    ("SubTB 0.99", "objective.kind=sub_trajectory_balance\nobjective.lambda=0.99"),
 ];
 
 struct Run<'a> {
@@ -255,7 +255,7 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
         ]);
     }
     format!(
-        "{table}\n{}, ± the standard error over them; {BATCH} trajectories an update, MLP 256x2, Adam at \
+        "{table}\n{}, ± the standard error over them; {BATCH} trajectories an update, SubTB with its lambda, MLP 256x2, Adam at \
          1e-3 (log Z 0.1), averaged weights; log Z of bits starts at the first batch's estimate. Bits are appended one by one, log R = -(bits to the \
          nearest of 60 modes), and log p of a test string is exact, as there is one path to it.\n\n\
          ({machine}; one thread for each run, {} at a time)",

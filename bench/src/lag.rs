@@ -149,11 +149,7 @@ impl Run {
             seed: self.seed,
             updates: options.updates.clone(),
             generated,
-            total_variation: follower
-                .distances
-                .chunks(LOOKS as usize)
-                .map(|distances| mean(distances))
-                .collect(),
+            total_variation: follower.distances.chunks(LOOKS as usize).map(mean).collect(),
             mean_lag,
             seconds,
         })

@@ -11,7 +11,7 @@ use tributary_common::network::cpu::Snapshot;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Task;
 use tributary_common::run_file::{RunFileError, Weights};
-use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
+use tributary_common::trajectory::TrajectoryView;
 use tributary_learner::examine::Examiner;
 use tributary_learner::redraw::Redraw;
 use tributary_learner::replay::{Replay, Samples};
@@ -105,7 +105,7 @@ impl Learner {
             actions: &measured.actions,
             raw: &measured.raw,
             policy,
-            kind: TrajectoryKind::Forward,
+            kind: measured.kind,
             setting,
             log_mu: 0.0,
             seconds: 0.0,

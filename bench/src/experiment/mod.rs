@@ -9,6 +9,8 @@ pub(crate) mod correlation;
 mod learner;
 pub(crate) mod measure;
 pub(crate) mod modes;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,11 +117,12 @@ impl Experiment {
                 continue;
             }
             let weights = learner.weights_behind(self.lag);
-            for (drawn, setting) in actors.draw(&weights, learner.generated())? {
+            let (drawn, setting) = actors.draw(&weights, learner.generated())?;
+            for drawn in &drawn {
                 let log_reward = drawn.log_reward.get();
                 watch.drawn(&Drawn { object: &drawn.object, raw: &drawn.raw, log_reward });
                 let version: PolicyVersion = weights.weights().version;
-                learner.insert(&drawn, version, setting)?;
+                learner.insert(drawn, version, setting)?;
             }
         }
         Ok(())
