@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tributary_common::registry::Task;
 
 use super::cases::Environment;
 use super::deduplicated::Deduplicated;
-use super::{BAR, Figures, Learned, Options, learn, tampered};
+use super::{BAR, Figures, Learned, Options, chains, learn, tampered};
 use crate::experiment::{Experiment, measure};
 use crate::figure::scatter::{Grid, Row};
 use crate::parallel::in_parallel;
@@ -20,15 +21,16 @@ pub(super) struct Control {
     wrong: Learned,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Mistake {
     Stored,
     Deduplicated,
+    Inverted,
     Offline,
 }
 
 /// The mistake, its name, the environment, and changes to the run file, one a line.
-const MISTAKES: [(Mistake, &str, &str, &str); 4] = [
+const MISTAKES: [(Mistake, &str, &str, &str); 5] = [
     (
         Mistake::Stored,
         "stored log P_F in the loss",
@@ -46,6 +48,13 @@ const MISTAKES: [(Mistake, &str, &str, &str); 4] = [
         "P_B over parents, not edges: prepend_append",
         "prepend_append, 4",
         "policy.backward=uniform",
+    ),
+    (
+        Mistake::Inverted,
+        "local search, ratio inverted",
+        "insert, 4",
+        "exploration.local_search.rounds=1\nexploration.local_search.steps=2\n\
+         exploration.local_search.accept=metropolis_hastings",
     ),
     (Mistake::Offline, "offline only, half of the objects", "append, 4", "policy.backward=uniform"),
 ];
@@ -76,15 +85,15 @@ pub(super) fn run(options: &Options) -> Result<Vec<Control>> {
         let &(mistake, _, environment, changes) = mistake;
         let environment = Environment::named(environment).context("no such environment")?;
         let read = |changes: &str| environment.read(options, changes, folder.path());
-        if !wrong {
-            return learn(&read(changes)?);
-        }
         match mistake {
+            Mistake::Inverted => chains::visit(&read(changes)?, wrong),
+            _ if !wrong => learn(&read(changes)?),
             Mistake::Stored => stored(&read(changes)?),
             Mistake::Deduplicated => deduplicated(read(changes)?),
             Mistake::Offline => {
                 write(&folder.path().join("half.tsv"), &half(&read(changes)?)?)?;
-                let offline = "replay.initial=half.tsv\nreplay.initial_fraction=1.0";
+                let offline = "replay.initial=half.tsv\nreplay.initial_fraction=1.0\n\
+                               replay.selector=uniform\nreplay.online_fraction=0";
                 learn(&read(&format!("{changes}\n{offline}"))?)
             }
         }
@@ -113,14 +122,18 @@ fn deduplicated(mut experiment: Experiment) -> Result<Learned> {
 
 /// Every second object of the environment, as a data set: all that training will ever see.
 fn half(experiment: &Experiment) -> Result<String> {
-    let environment = &experiment.task.environment;
+    let Task { environment, undelayed, .. } = &experiment.task;
     let list = environment.enumeration().context("a list of all states")?;
     let mut state = vec![0; environment.state_width()];
-    let mut table = "object\n".to_owned();
+    let names = undelayed.outputs().into_iter().map(|output| output.name).collect::<Vec<_>>();
+    let mut table = format!("object\t{}\n", names.join("\t"));
     for index in (0..list.states()).step_by(2) {
         list.state(index, &mut state);
         if environment.can_stop(&state) {
-            table += &format!("{}\n", environment.object(&state));
+            let (object, mut raw) = (environment.object(&state), Vec::new());
+            undelayed.evaluate(std::slice::from_ref(&object), &mut raw)?;
+            let raw: Vec<String> = raw.iter().map(f64::to_string).collect();
+            table += &format!("{object}\t{}\n", raw.join("\t"));
         }
     }
     Ok(table)

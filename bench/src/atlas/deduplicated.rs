@@ -105,3 +105,26 @@ impl Environment for Deduplicated {
         self.0.enumeration()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tributary_common::environment::Sequence;
+    use tributary_common::environment::laws::check_laws;
+    use tributary_common::environment::sequence::{Construction, Length};
+
+    use super::*;
+
+    #[test]
+    fn it_breaks_the_laws_where_edges_are_parallel() {
+        for (construction, has_parallel_edges) in
+            [(Construction::Append, false), (Construction::Insert, true)]
+        {
+            let words = Sequence::over_alphabet("AB", Length::Length(3)).unwrap();
+            let words: Arc<dyn Environment> = Arc::new(words.built_by(construction).unwrap());
+            check_laws(words.as_ref(), 100, 1).unwrap();
+            let broken = check_laws(&Deduplicated(words), 100, 1);
+            assert_eq!(broken.is_err(), has_parallel_edges, "{construction:?}: {broken:?}");
+        }
+    }
+}

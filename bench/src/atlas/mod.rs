@@ -2,6 +2,7 @@
 //! that can be combined, and for samplers that are wrong on purpose.
 
 mod cases;
+mod chains;
 mod controls;
 mod deduplicated;
 mod tampered;
@@ -27,7 +28,7 @@ const BAR: f64 = 0.03;
 #[derive(Args, Serialize)]
 pub(crate) struct Options {
     /// Updates of every panel, 16 trajectories each
-    #[arg(long, default_value_t = 3_000)]
+    #[arg(long, default_value_t = 5_000)]
     updates: u64,
     /// Of every panel
     #[arg(long, default_value_t = 1)]

@@ -18,7 +18,7 @@ pub(crate) struct Panel {
     pub(crate) series: Vec<Series>,
 }
 
-const WIDTH: f64 = 360.0;
+const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;

@@ -29,7 +29,8 @@ pub(crate) struct Grid<'a> {
 const SIDE: f64 = 66.0;
 const GAP: f64 = 8.0;
 const CAPTION: f64 = 13.0;
-const LEFT: f64 = 180.0;
+/// About the width of a letter of a row's name.
+const LETTER: f64 = 6.2;
 const TOP: f64 = 136.0;
 const BOTTOM: f64 = 30.0;
 const RIGHT: f64 = 60.0;
@@ -39,7 +40,9 @@ const MOST_DOTS: usize = 160;
 impl Grid<'_> {
     /// The figure.
     pub(crate) fn draw(&self) -> String {
-        let width = LEFT + (SIDE + GAP) * self.columns.len() as f64 + RIGHT;
+        let longest = self.rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
+        let left = 24.0 + LETTER * longest as f64;
+        let width = left + (SIDE + GAP) * self.columns.len() as f64 + RIGHT;
         let height = TOP + (SIDE + GAP + CAPTION) * self.rows.len() as f64 + BOTTOM;
         let mut svg = Svg::new(width.max(620.0), height);
         svg.text((12.0, 22.0), Anchor::Start, 15.0, self.title);
@@ -49,15 +52,15 @@ impl Grid<'_> {
         );
         svg.text((12.0, 40.0), Anchor::Start, 11.5, &axes);
         for (column, name) in self.columns.iter().enumerate() {
-            let x = LEFT + (SIDE + GAP) * column as f64 + SIDE / 2.0;
+            let x = left + (SIDE + GAP) * column as f64 + SIDE / 2.0;
             svg.turned_text((x, TOP - 8.0), Anchor::Start, 11.0, -38.0, name);
         }
         for (i, row) in self.rows.iter().enumerate() {
             let y = TOP + (SIDE + GAP + CAPTION) * i as f64;
-            svg.text((LEFT - 10.0, y + SIDE / 2.0 + 4.0), Anchor::End, 11.5, &row.name);
+            svg.text((left - 10.0, y + SIDE / 2.0 + 4.0), Anchor::End, 11.5, &row.name);
             for (column, panel) in row.panels.iter().enumerate() {
                 if let Some(panel) = panel {
-                    panel.draw(&mut svg, (LEFT + (SIDE + GAP) * column as f64, y));
+                    panel.draw(&mut svg, (left + (SIDE + GAP) * column as f64, y));
                 }
             }
         }
