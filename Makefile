@@ -9,11 +9,14 @@ RUN ?= examples/tfbind8.toml
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
+EXPERIMENT := cargo run --locked --release -p tributary-bench --
+
 .DEFAULT_GOAL := help
-.PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag clean
+.PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
+	bench-curves bench-atlas bench-bitseq bench-modes clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 setup: ## check the prerequisites and fetch libtorch, once
 	@scripts/setup.sh
@@ -58,8 +61,23 @@ bench-learning: setup ## train the examples with three seeds and compare with th
 	cargo build --locked --workspace
 	cargo run --locked -p tributary-bench -- learning --json $(TARGET)/learning.json $(ARGS)
 
-bench-lag: setup ## compare the exact distance with and without lag; writes docs/objectives/lag.md (10 minutes)
-	cargo run --locked --release -p tributary-bench -- lag --json $(TARGET)/lag.json --page docs/objectives/lag.md $(ARGS)
+bench-lag: setup ## compare the exact distance with and without lag, for docs/objectives/lag.md (10 minutes)
+	$(EXPERIMENT) lag --json $(TARGET)/lag.json --page docs/objectives/lag.md $(ARGS)
+
+bench-objectives: setup ## train every objective on every environment, for docs/results.md (25 minutes)
+	$(EXPERIMENT) objectives --json $(TARGET)/objectives.json --page docs/results.md $(ARGS)
+
+bench-curves: setup ## draw how long trajectories are learned, for docs/results.md (20 minutes)
+	$(EXPERIMENT) curves --json $(TARGET)/curves.json --page docs/results.md --figure docs/figures/curves.svg $(ARGS)
+
+bench-atlas: setup ## hold every combination to its exact distribution, for docs/atlas.md (10 minutes)
+	$(EXPERIMENT) atlas --json $(TARGET)/atlas.json --page docs/atlas.md --figures docs/figures $(ARGS)
+
+bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, for docs/results.md (45 minutes)
+	$(EXPERIMENT) bitseq compare --json $(TARGET)/bitseq.json --page docs/results.md $(ARGS)
+
+bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (15 minutes)
+	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean
