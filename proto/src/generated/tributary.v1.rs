@@ -630,7 +630,8 @@ pub struct Batch {
     /// log of the behaviour's probability of each path: diagnostics only.
     #[prost(float, repeated, tag = "11")]
     pub log_mu: ::prost::alloc::vec::Vec<f32>,
-    /// What measuring each object cost, in seconds.
+    /// What measuring each object cost, in seconds; 0 of a kind other than forward: the actor knew its
+    /// values and has not measured it for this trajectory.
     #[prost(float, repeated, tag = "12")]
     pub seconds: ::prost::alloc::vec::Vec<f32>,
     /// How each evaluation ended; empty: all MEASURED.
