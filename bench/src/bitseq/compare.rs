@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// The network: "transformer" or "mlp"
     #[arg(long, default_value = "transformer")]
     network: String,
+    /// Where our log Z starts, one run for each: a number or "estimate"
+    #[arg(long, value_delimiter = ',', default_value = "0,estimate")]
+    log_z_initial: Vec<String>,
     /// P_B of both: "learned" or "uniform"
     #[arg(long, default_value = "learned")]
     backward: String,
@@ -79,30 +82,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::this();
     let mut rows = Vec::new();
     for seed in 1..=options.seeds {
-        let experiment = read(options, seed)?;
-        task::export(&experiment.task, &file)?;
+        task::export(&read(options, seed, "0")?.task, &file)?;
+        let ours = || -> Result<Vec<Row>> {
+            options.log_z_initial.iter().map(|log_z| ours(options, seed, log_z)).collect()
+        };
         if options.without_peer {
-            rows.push(ours(options, &experiment, seed)?);
+            rows.extend(ours()?);
         } else if options.one_at_a_time {
-            rows.push(ours(options, &experiment, seed)?);
+            rows.extend(ours()?);
             rows.push(peers(options, &file, seed)?);
         } else {
-            let both = std::thread::scope(|scope| {
+            let (ours, peers) = std::thread::scope(|scope| {
                 let peer = scope.spawn(|| peers(options, &file, seed));
-                let ours = ours(options, &experiment, seed);
-                (ours, peer.join())
+                (ours(), peer.join())
             });
-            rows.push(both.0?);
-            rows.push(both.1.map_err(|_| anyhow::anyhow!("the peer's thread panicked"))??);
+            rows.extend(ours?);
+            rows.push(peers.map_err(|_| anyhow::anyhow!("the peer's thread panicked"))??);
         }
     }
     options.outputs.json(&machine, options, &rows)?;
     options.outputs.section("bitseq-compare", &text(options, &machine, &rows))?;
-    let spearman = |program: &str| {
-        let of = rows.iter().filter(|row| row.program.starts_with(program));
-        mean(&of.map(|row| row.spearman).collect::<Vec<_>>())
+    let best = |of_peer: bool| {
+        let of = programs(&rows).into_iter().filter(|name| name.starts_with("gfnx") == of_peer);
+        of.map(|name| mean(&of_program(&rows, name, |row| row.spearman))).fold(f64::NAN, f64::max)
     };
-    let (ours, theirs) = (spearman("tributary"), spearman("gfnx"));
+    let (ours, theirs) = (best(false), best(true));
     ensure!(
         options.without_peer || ours >= theirs,
         "Spearman {ours:.4} is below gfnx's {theirs:.4}"
@@ -110,7 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn read(options: &Options, seed: u64) -> Result<Experiment> {
+fn read(options: &Options, seed: u64, log_z_initial: &str) -> Result<Experiment> {
     let network = match options.network.as_str() {
         "transformer" => {
             "policy.network=transformer\npolicy.layers=3\npolicy.width=64\npolicy.heads=8\n\
@@ -129,6 +133,7 @@ fn read(options: &Options, seed: u64) -> Result<Experiment> {
         "learner.weight_decay=1e-5".to_owned(),
         "learner.learning_rate=1e-3".to_owned(),
         "learner.log_z_learning_rate=0.05".to_owned(),
+        format!("learner.log_z_initial={log_z_initial}"),
         "learner.publish_every=1".to_owned(),
         "learner.device=cpu".to_owned(),
         "exploration.epsilon=0.001".to_owned(),
@@ -136,14 +141,15 @@ fn read(options: &Options, seed: u64) -> Result<Experiment> {
     Ok(Experiment::read(task::PER_BIT, &changes, Path::new("."))?)
 }
 
-fn ours(options: &Options, experiment: &Experiment, seed: u64) -> Result<Row> {
+fn ours(options: &Options, seed: u64, log_z_initial: &str) -> Result<Row> {
     torch::set_threads(1);
+    let experiment = &read(options, seed, log_z_initial)?;
     let updates = experiment.updates()?;
     let evaluations = options.evaluations.max(1);
     let looks: Vec<u64> = (1..=evaluations).map(|i| (updates * i).div_ceil(evaluations)).collect();
     let all = TestSet::of_reward(&experiment.task, options.every, PATHS)?;
     let row = Row {
-        program: format!("tributary, {}", options.network),
+        program: format!("tributary, {}, log Z from {log_z_initial}", options.network),
         seed,
         trajectories: 0,
         spearman: f64::NAN,
@@ -227,7 +233,7 @@ fn peers(options: &Options, task: &Path, seed: u64) -> Result<Row> {
     }
     ensure!(child.wait()?.success(), "the peer failed");
     Ok(Row {
-        program: "gfnx 0.0.1, transformer".to_owned(),
+        program: "gfnx 0.0.1, transformer, log Z from 0".to_owned(),
         seed,
         trajectories: last["trajectories"].as_u64().context("no trajectories")?,
         spearman: number(&last, "spearman")?,
@@ -246,14 +252,8 @@ fn number(value: &Value, key: &str) -> Result<f64> {
 fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
     let header = ["program", "trajectories", "Spearman", "Pearson", "log Z", "seconds of training"];
     let mut table = Table::new(&header);
-    let mut programs: Vec<&str> = rows.iter().map(|row| row.program.as_str()).collect();
-    programs.dedup();
-    programs.sort_unstable();
-    programs.dedup();
-    for program in programs.into_iter().rev() {
-        let of = |value: fn(&Row) -> f64| -> Vec<f64> {
-            rows.iter().filter(|row| row.program == program).map(value).collect()
-        };
+    for program in programs(rows) {
+        let of = |value| of_program(rows, program, value);
         table.row([
             program.to_owned(),
             grouped(mean(&of(|row| row.trajectories as f64)) as u64),
@@ -273,4 +273,20 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
         grouped(strings as u64),
         if options.one_at_a_time { "one after the other" } else { "at the same time" },
     )
+}
+
+/// The programs, in order.
+fn programs(rows: &[Row]) -> Vec<&str> {
+    let mut programs = Vec::new();
+    for row in rows {
+        if !programs.contains(&row.program.as_str()) {
+            programs.push(&row.program);
+        }
+    }
+    programs
+}
+
+/// A figure of all runs of a program.
+fn of_program(rows: &[Row], program: &str, value: fn(&Row) -> f64) -> Vec<f64> {
+    rows.iter().filter(|row| row.program == program).map(value).collect()
 }
