@@ -73,10 +73,10 @@ bench-curves: setup ## draw how long trajectories are learned, for docs/results.
 bench-atlas: setup ## hold every combination to its exact distribution, for docs/atlas.md (10 minutes)
 	$(EXPERIMENT) atlas --json $(TARGET)/atlas.json --page docs/atlas.md --figures docs/figures $(ARGS)
 
-bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, for docs/results.md (45 minutes)
+bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, for docs/results.md (an hour)
 	$(EXPERIMENT) bitseq compare --json $(TARGET)/bitseq.json --page docs/results.md $(ARGS)
 
-bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (15 minutes)
+bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)

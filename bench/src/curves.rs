@@ -61,14 +61,14 @@ const CASES: [Case; 3] = [
         name: "hypergrid 4D H16",
         text: tasks::HYPERGRID_4D_H16,
         changes: "exploration.epsilon=0.01",
-        trajectories: 96_000,
+        trajectories: 256_000,
         test_set: None,
     },
     Case {
         name: "64 bits",
         text: tasks::BITS_64_APPENDED,
         changes: "exploration.epsilon=0.001\nlearner.log_z_initial=estimate",
-        trajectories: 32_000,
+        trajectories: 64_000,
         test_set: Some(5),
     },
     Case {

@@ -19,7 +19,7 @@ use crate::report::{Outputs, Table, grouped, mean, seeds, with_error, write};
 #[derive(Args, Serialize)]
 pub(crate) struct Options {
     /// Trajectories of each run, those of local search included
-    #[arg(long, default_value_t = 32_000)]
+    #[arg(long, default_value_t = 48_000)]
     trajectories: u64,
     /// Seeds 1 to this
     #[arg(long, default_value_t = 2)]

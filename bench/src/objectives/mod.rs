@@ -120,6 +120,7 @@ impl Run<'_> {
         let mut changes: Vec<String> = changes.filter(|change| !change.is_empty()).collect();
         changes.push(format!("run.seed={}", self.seed));
         changes.push(format!("learner.generated={trajectories}"));
+        changes.push("learner.log_z_initial=estimate".to_owned());
         changes.push("learner.device=cpu".to_owned());
         let read = Experiment::read(self.case.text, &changes, examples);
         read.map_err(|error| error.to_string())
