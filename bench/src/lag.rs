@@ -16,8 +16,8 @@ use crate::tasks;
 /// How much worse the mean TV may be than without lag.
 const MOST_RATIO: f64 = 1.1;
 
-/// Exact comparisons whose mean is the TV after so many updates: one alone is noise.
-const LOOKS: u64 = 10;
+/// Updates between two exact comparisons.
+const LOOK_EVERY: u64 = 20;
 
 /// Options of `lag`.
 #[derive(Args, Serialize)]
@@ -73,7 +73,7 @@ struct Row {
     seed: u64,
     updates: Vec<u64>,
     generated: u64,
-    /// After each of these numbers of updates: the mean over the fifth before it.
+    /// After every [`LOOK_EVERY`] updates.
     total_variation: Vec<f64>,
     mean_lag: f64,
     seconds: f64,
@@ -81,9 +81,10 @@ struct Row {
 
 /// Trains everything and prints the table.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let are_whole = options.updates.iter().all(|n| *n >= 100 && n.is_multiple_of(LOOK_EVERY));
     ensure!(
-        options.updates.is_sorted() && options.updates[0] >= 50,
-        "`--updates` must ascend from 50"
+        options.updates.is_sorted() && are_whole,
+        "`--updates` must be ascending multiples of {LOOK_EVERY} from 100"
     );
     let folder = tempfile::tempdir()?;
     tasks::write_four_letters(&options.examples, folder.path())?;
@@ -135,7 +136,8 @@ impl Run {
         ensure_taken(&read)?;
         let experiment = Experiment { actors: self.actors, lag: self.lag, ..read? };
         let target = measure::target(&experiment.task)?;
-        let looks: Vec<u64> = options.updates.iter().flat_map(|&updates| fifth(updates)).collect();
+        let looks: Vec<u64> =
+            (1..=experiment.updates()? / LOOK_EVERY).map(|i| i * LOOK_EVERY).collect();
         let mut follower =
             Follower { experiment: &experiment, target, distances: Vec::new(), last: None };
         experiment.run(&looks, &mut follower)?;
@@ -149,17 +151,16 @@ impl Run {
             seed: self.seed,
             updates: options.updates.clone(),
             generated,
-            total_variation: follower.distances.chunks(LOOKS as usize).map(mean).collect(),
+            total_variation: follower.distances,
             mean_lag,
             seconds,
         })
     }
 }
 
-/// Numbers of updates spread over the last fifth before this one.
-fn fifth(updates: u64) -> impl Iterator<Item = u64> {
-    let fifth = updates.div_ceil(5);
-    (1..=LOOKS).map(move |i| updates - fifth + (fifth * i).div_ceil(LOOKS))
+/// The mean TV over the fifth of the updates before this number of comparisons: one alone is noise.
+fn smoothed(distances: &[f64], looks: usize) -> f64 {
+    mean(&distances[looks - looks.div_ceil(5)..looks])
 }
 
 struct Follower<'a> {
@@ -190,8 +191,9 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
     }
     text += &format!(
         "{}; {BATCH} trajectories an update, a version every {} updates, learned P_B, MLP 64x2. TV is \
-         exact, of the averaged weights: the mean of {LOOKS} comparisons over the fifth of the \
-         updates before, ± its standard error over the seeds.\n\n({machine})",
+         exact, of the averaged weights: the mean of all comparisons (one in {LOOK_EVERY} updates) over the \
+         fifth of the updates before, ± its standard error over the seeds. Behind: how many updates \
+         before the runs without lag were as far from the target.\n\n({machine})",
         seeds(options.seeds),
         options.publish_every,
     );
@@ -209,17 +211,26 @@ fn table(options: &Options, budget: usize, rows: &[Row]) -> (Table, f64) {
         "mean TV",
         "ratio to no lag",
         "at most 10 % worse",
+        "behind (updates)",
     ]);
-    let (mut without_lag, mut worst) = (f64::NAN, f64::NEG_INFINITY);
+    let looks = (options.updates[budget] / LOOK_EVERY) as usize;
+    let (mut without_lag, mut worst) = (rows, f64::NEG_INFINITY);
     for group in rows.chunks(options.seeds as usize) {
         let Row { task, objective, actors, lag, .. } = group[0];
-        let distances: Vec<f64> = group.iter().map(|row| row.total_variation[budget]).collect();
-        let average = mean(&distances);
         if lag == options.lags[0] {
-            without_lag = average;
+            without_lag = group;
         }
-        let ratio = average / without_lag;
+        let after = |group: &[Row], looks: usize| -> Vec<f64> {
+            group.iter().map(|row| smoothed(&row.total_variation, looks)).collect()
+        };
+        let distances = after(group, looks);
+        let reached = mean(&distances);
+        let ratio = reached / mean(&after(without_lag, looks));
         worst = worst.max(ratio);
+        // Without lag it was as far from the target so many comparisons before.
+        let behind =
+            (1..looks).take_while(|&back| mean(&after(without_lag, looks - back)) < reached);
+        let behind = (ratio > 1.0).then(|| (behind.count() + 1) as u64 * LOOK_EVERY);
         let lags: Vec<f64> = group.iter().map(|row| row.mean_lag).collect();
         table.row([
             task.to_owned(),
@@ -230,6 +241,7 @@ fn table(options: &Options, budget: usize, rows: &[Row]) -> (Table, f64) {
             with_error(&distances, 4),
             format!("{ratio:.2}"),
             if ratio <= MOST_RATIO { "yes" } else { "**no**" }.to_owned(),
+            behind.map_or_else(|| "-".to_owned(), |behind| format!("≤ {behind}")),
         ]);
     }
     (table, worst)
