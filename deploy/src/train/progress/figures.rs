@@ -14,6 +14,7 @@ pub(super) struct Figures {
     pub(super) done: f64,
     elapsed: String,
     goal: String,
+    /// When it will be over, or what is still to be done.
     left: Option<String>,
     training: String,
     flow: String,
@@ -23,8 +24,13 @@ impl Figures {
     /// The figures of a status, and of what changed since an earlier one.
     pub(super) fn of(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> Self {
         let (done, goal) = nearest_goal(status);
-        let left = (done > 0.01 && done < 1.0 && status.state() == RunState::Running)
-            .then(|| clock(status.seconds * (1.0 - done) / done));
+        let left = match status.state() {
+            RunState::Stopping => Some("training is over, evaluating once more".to_owned()),
+            RunState::Running if done > 0.01 && done < 1.0 => {
+                Some(format!("eta {}", clock(status.seconds * (1.0 - done) / done)))
+            }
+            _ => None,
+        };
         Self {
             done,
             elapsed: clock(status.seconds),
@@ -37,13 +43,13 @@ impl Figures {
 
     /// For behind a bar: the goal, and two lines below.
     pub(super) fn block(&self) -> String {
-        let left = self.left.as_ref().map_or_else(String::new, |left| format!("  eta {left}"));
+        let left = self.left.as_ref().map_or_else(String::new, |left| format!("  {left}"));
         format!("{}{left}\n  {}\n  {}", self.goal, self.training, self.flow)
     }
 
     /// All in one line.
     pub(super) fn line(&self) -> String {
-        let left = self.left.as_ref().map_or_else(String::new, |left| format!("  eta {left}"));
+        let left = self.left.as_ref().map_or_else(String::new, |left| format!("  {left}"));
         format!("{}  {}  {}  {}{left}", self.elapsed, self.goal, self.training, self.flow)
     }
 }
@@ -180,6 +186,14 @@ mod tests {
         now.exact = None;
         let line = Figures::of(&now, None).line();
         assert!(line.contains("log Z 11.380  Spearman 0.383  modes 3/60  "), "{line}");
+    }
+
+    #[test]
+    fn after_training_it_says_what_is_still_done() {
+        let mut now = status(450_000, 1.5, 7.0);
+        now.state = RunState::Stopping.into();
+        let line = Figures::of(&now, None).line();
+        assert!(line.ends_with("  training is over, evaluating once more"), "{line}");
     }
 
     #[test]
