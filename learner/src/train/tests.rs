@@ -10,11 +10,11 @@ use std::path::Path;
 use tributary_common::data_set;
 use tributary_common::exact::{Comparison, SnapshotPolicy, Target, terminating_distribution};
 use tributary_common::log_space::LogReward;
+use tributary_common::network::States;
 use tributary_common::network::cpu::{Scratch, Snapshot};
-use tributary_common::network::{Heads, States};
-use tributary_common::object::Object;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::{Registry, Task};
+use tributary_common::rollout::{Exploration, Rollouts, Trajectory};
 use tributary_common::run_file;
 
 use super::*;
@@ -57,31 +57,6 @@ fn trainer(run_file: &RunFile, task: &Task) -> Trainer {
     Trainer::new(run_file, task, Incarnation(1)).unwrap()
 }
 
-/// The actions of one trajectory drawn with the forward policy.
-fn roll_out(
-    snapshot: &Snapshot,
-    environment: &dyn Environment,
-    stream: &mut Stream,
-) -> (Vec<u32>, Object) {
-    let mut state = vec![0; environment.state_width()];
-    environment.reset(&mut state);
-    let (mut actions, mut states, mut log_p) = (Vec::new(), States::default(), Vec::new());
-    loop {
-        states.clear();
-        states.push(environment, &state);
-        let legal = states.forward.row(0);
-        let mut scratch = Scratch::default();
-        let row = snapshot.forward(&mut scratch, &states.features);
-        let heads: Heads = snapshot.heads();
-        heads.log_forward(row, legal, states.can_stop[0], &mut log_p);
-        log_p.iter_mut().for_each(|p| *p = p.exp());
-        let Some(&action) = legal.get(stream.categorical(&log_p)) else { break };
-        actions.push(action);
-        environment.step(&mut state, action);
-    }
-    (actions, environment.object(&state))
-}
-
 /// Trains on its own trajectories, all in one thread; the exact total variation of the averaged
 /// weights, and log Z less the target's.
 fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
@@ -93,6 +68,7 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
         .with_initial(data_set::initial(run_file, task, Path::new("")).unwrap());
     let uniform = run_file.replay.redraw_uniform;
     let mut redraw = Redraw::new(environment.clone(), network.clone(), run_file.run.seed, uniform);
+    let mut rollouts = Rollouts::new(environment.clone());
     let mut samples = Samples::default();
     let mut generated = 0;
     while trainer.step() < run_file.learner.updates.unwrap() {
@@ -100,8 +76,10 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
         redraw.follow(&sets.raw);
         let snapshot = Snapshot::new(network.clone(), sets.raw);
         while replay.may_insert() {
-            let mut stream = Stream::new(run_file.run.seed, Purpose::Rollout, 0, generated);
-            let (actions, object) = roll_out(&snapshot, &**environment, &mut stream);
+            let mut streams = [Stream::new(run_file.run.seed, Purpose::Rollout, 0, generated)];
+            let mut drawn = Vec::new();
+            rollouts.draw(&snapshot, Exploration::NONE, &mut streams, &mut drawn).unwrap();
+            let Trajectory { actions, object, .. } = drawn.remove(0);
             let hash = blake3::hash(object.to_string().as_bytes()).as_bytes()[0];
             let mut raw = Vec::new();
             undelayed.evaluate(&[object], &mut raw).unwrap();
