@@ -186,9 +186,10 @@ impl Watch for Follower<'_> {
         self.row.seconds = standing.seconds;
         self.row.curve.push((standing.generated, correlation.spearman));
         eprintln!(
-            "tributary: {} trajectories, {:.0} s, Spearman {:.3}",
+            "tributary: {} trajectories, {:.0} s, log Z {:.2}, Spearman {:.3}",
             grouped(standing.generated),
             standing.seconds,
+            standing.log_z,
             correlation.spearman
         );
         Ok(())
