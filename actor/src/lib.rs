@@ -20,6 +20,7 @@ pub mod progress;
 pub mod scoring;
 mod search;
 mod signals;
+pub mod surroundings;
 mod weights;
 mod workers;
 
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 
 pub use error::ActorError;
+use surroundings::Surroundings;
 
 /// What an actor is told by its user.
 #[derive(Clone, Debug)]
@@ -72,7 +74,20 @@ pub async fn run(
     registry: Registry,
     shutdown: Shutdown,
 ) -> Result<Outcome, ActorError> {
-    link::Link::new(config, registry, shutdown)?.run().await
+    run_in(config, registry, shutdown, Surroundings::default()).await
+}
+
+/// As [`run`], in other surroundings than a process of its own.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(
+    config: ActorConfig,
+    registry: Registry,
+    shutdown: Shutdown,
+    surroundings: Surroundings,
+) -> Result<Outcome, ActorError> {
+    link::Link::new(config, registry, shutdown, surroundings)?.run().await
 }
 
 /// As [`run`], on a runtime of its own; SIGTERM or SIGINT drains, the second one ends at once.

@@ -96,6 +96,13 @@ impl Pipeline {
         Ok(Self { records, workers, finished: false })
     }
 
+    /// Without threads of its own: whoever holds the other end of `records` makes them, and lets go
+    /// of it behind the last.
+    #[must_use]
+    pub fn fed(records: mpsc::Receiver<Vec<Record>>) -> Self {
+        Self { records, workers: Workers::new(0), finished: false }
+    }
+
     /// The next complete records; none behind the last. Waits for ever while they are not `wanted`,
     /// and after the last.
     ///

@@ -44,6 +44,10 @@ pub struct Progress {
     pub non_finite: AtomicU64,
     /// Objects that the reward could not measure; their trajectories were not sent.
     pub failed: AtomicU64,
+    /// Records completed: acked or held.
+    pub stamped: AtomicU64,
+    /// Records that the learner took care of.
+    pub acked: AtomicU64,
     /// Times that the actor connected again.
     pub reconnects: AtomicU64,
     waited_nanoseconds: [AtomicU64; Edge::ALL.len()],

@@ -15,12 +15,18 @@ use tributary_proto::limits;
 use tributary_proto::v1::SubscribeRequest;
 
 use crate::newest::Newest;
+use crate::surroundings::Surroundings;
 use crate::workers::cause;
+
+/// Parameters of a network that is packed in less time than handing it to a thread takes.
+const SMALL_NETWORK: usize = 4_096;
 
 /// A subscription to one of the named weight sets.
 pub(crate) struct Subscription {
     /// The learner.
     pub(crate) endpoint: Endpoint,
+    /// How it is reached.
+    pub(crate) surroundings: Surroundings,
     /// What to ask for; `newer_than` is filled in.
     pub(crate) request: SubscribeRequest,
     /// What the weights must fit.
@@ -66,7 +72,7 @@ impl Subscription {
 
     /// One connection.
     async fn follow(&mut self) -> Result<std::convert::Infallible, Broken> {
-        let channel = self.endpoint.connect().await?;
+        let channel = self.surroundings.connect(&self.endpoint).await?;
         let newer_than = self.newest.version().map(Into::into);
         let request = SubscribeRequest { newer_than, ..self.request.clone() };
         let mut client = limits::weights_client(channel);
@@ -87,7 +93,11 @@ impl Subscription {
         let pack = move || {
             Weights::from_bytes(&network, &bytes).map(|weights| Snapshot::new(network, weights))
         };
-        let snapshot = match tokio::task::spawn_blocking(pack).await {
+        let packed = match self.network.parameter_count() <= SMALL_NETWORK {
+            true => Ok(pack()),
+            false => tokio::task::spawn_blocking(pack).await,
+        };
+        let snapshot = match packed {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(error)) => {
                 tracing::error!(%version, %error, "weights that cannot be used; waiting for newer");

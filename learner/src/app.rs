@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::{interval, timeout};
+use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
 
+use crate::entropy::Entropy;
 use crate::error::LearnerError;
 use crate::figures::{Board, RunState};
 use crate::hand_over::HandOver;
 use crate::http;
+use crate::keeper::NothingKept;
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
 use crate::prepare::Prepared;
@@ -120,6 +123,8 @@ impl App {
         let deps = ServiceDeps {
             facts: Arc::clone(&facts),
             roster: Arc::clone(&observer.roster),
+            keeper: Arc::new(NothingKept),
+            entropy: Entropy::System,
             arrivals,
             newest,
             observer: observer.clone(),
@@ -135,7 +140,7 @@ impl App {
             stop,
             workers,
             recorder: tokio::spawn(recording),
-            server: tokio::spawn(service::serve(grpc, deps)),
+            server: tokio::spawn(service::serve(TcpListenerStream::new(grpc), deps)),
             interrupted: false,
         })
     }

@@ -101,7 +101,9 @@ impl Ingest {
         self.flush_dead_letters();
     }
 
-    fn take(&mut self, arrival: &Arrival) {
+    /// Decides one message: whoever runs ingest on a thread of his own calls this for each. Waits
+    /// while replay is full.
+    pub fn take(&mut self, arrival: &Arrival) {
         let outputs = arrival.batch.outputs;
         let fresh = arrival.batch.iter().skip(arrival.duplicates);
         let fresh_bytes: u64 = fresh.map(|t| record_bytes(t.actions.len(), outputs)).sum();

@@ -2,11 +2,12 @@
 //!
 //! One lock guards the machines; whoever takes it does a few map operations and no I/O.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tributary_common::ids::{ActorId, Epoch, PolicyVersion};
 use tributary_common::session::books::Books;
 use tributary_common::session::learner::{Incoming, Settlement, Violation};
@@ -121,7 +122,8 @@ struct Known {
 struct Inner {
     sessions: Sessions,
     known: BTreeMap<ActorId, Known>,
-    outboxes: HashMap<SessionKey, Arc<Outbox>>,
+    /// In the order of their keys: who is told first must not depend on chance.
+    outboxes: BTreeMap<SessionKey, Arc<Outbox>>,
     drain: Option<DrainNotice>,
 }
 
@@ -130,19 +132,31 @@ struct Inner {
 pub struct Roster {
     inner: Mutex<Inner>,
     settings: u32,
+    durable: bool,
     connected: watch::Sender<usize>,
 }
 
 impl Roster {
     /// Nobody is known yet; so many exploration settings are to be spread over the actors.
     pub fn new(config: SessionsConfig, settings: u32) -> Self {
+        Self::restore(config, SavedSessions::default(), settings)
+    }
+
+    /// The actors that an older incarnation knew; nobody is connected.
+    pub fn restore(config: SessionsConfig, saved: SavedSessions, settings: u32) -> Self {
         let inner = Inner {
-            sessions: Sessions::new(config),
+            sessions: Sessions::restore(config, saved),
             known: BTreeMap::new(),
-            outboxes: HashMap::new(),
+            outboxes: BTreeMap::new(),
             drain: None,
         };
-        Self { inner: Mutex::new(inner), settings, connected: watch::channel(0).0 }
+        let (inner, durable) = (Mutex::new(inner), config.durable);
+        Self { inner, settings, durable, connected: watch::channel(0).0 }
+    }
+
+    /// Whether acks mean "on disk".
+    pub fn is_durable(&self) -> bool {
+        self.durable
     }
 
     /// An actor says hello; `secret` is random and becomes its own if it is new. It gets the
@@ -321,7 +335,7 @@ impl Inner {
     }
 
     fn forget_rows(&mut self) {
-        let up: HashSet<ActorId> = self.outboxes.keys().map(|session| session.actor).collect();
+        let up: BTreeSet<ActorId> = self.outboxes.keys().map(|session| session.actor).collect();
         let gone: Vec<ActorId> = self.known.keys().copied().filter(|id| !up.contains(id)).collect();
         for id in gone.iter().take(gone.len().saturating_sub(MOST_GONE_ROWS)) {
             self.known.remove(id);

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -23,7 +24,8 @@ use tributary_proto::v1::{self, ActorMessage, LearnerMessage};
 use super::{Break, Link, Work};
 use crate::data_files::{self, FetchError};
 use crate::error::ActorError;
-use crate::pipeline::{Order, Pipeline};
+use crate::pipeline::Order;
+use crate::surroundings::Works;
 use crate::weights::Subscription;
 
 /// Messages to the learner that wait for the transport.
@@ -50,7 +52,8 @@ struct Task {
 impl Link {
     /// Connects, says hello, builds the run's task at the first time, and says ready.
     pub(super) async fn connect(&mut self) -> Result<Connection, Break> {
-        let channel = self.endpoint.connect().await.map_err(|error| Break::lost(whole(&error)))?;
+        let channel = self.surroundings.connect(&self.endpoint).await;
+        let channel = channel.map_err(|error| Break::lost(whole(&error)))?;
         let (up, outbox) = mpsc::channel(OUTBOX);
         let hello = self.hello()?;
         say(&up, ActorEvent::Hello(hello)).await?;
@@ -69,6 +72,7 @@ impl Link {
             _ => return Err(Break::protocol("something else came instead of Welcome")),
         };
         self.session.welcome(welcome.identity, &welcome.acked)?;
+        self.count_records();
         let (actor, epoch) = (welcome.identity.actor, welcome.identity.epoch);
         tracing::info!(run = welcome.run_name, %actor, %epoch, "welcomed by the learner");
         let fingerprints = match &self.work {
@@ -152,7 +156,8 @@ impl Link {
 
     /// Starts the threads and the subscription to the weights.
     fn start(&mut self, welcome: &Welcome, task: Task) -> Result<Work, ActorError> {
-        let pipeline = Pipeline::start(&task.order, &self.newest, &self.progress, &self.stop)?;
+        let works = Works { newest: &self.newest, progress: &self.progress, stop: &self.stop };
+        let pipeline = self.surroundings.start(&task.order, &works)?;
         self.loss = task.run_file.actor.on_learner_loss.clone();
         let set = match task.run_file.actor.weights {
             run_file::Weights::Raw => v1::WeightSet::Raw,
@@ -166,6 +171,7 @@ impl Link {
         };
         let subscription = Subscription {
             endpoint: self.endpoint.clone(),
+            surroundings: self.surroundings.clone(),
             request,
             network: task.network,
             newest: self.newest.clone(),

@@ -7,9 +7,11 @@ mod handshake;
 mod stream;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Endpoint;
@@ -28,6 +30,7 @@ use crate::newest::Newest;
 use crate::pipeline::Pipeline;
 use crate::progress::{Edge, Progress};
 use crate::scoring::Record;
+use crate::surroundings::Surroundings;
 use crate::{ActorConfig, Outcome, Shutdown};
 
 /// Why a connection ended.
@@ -84,6 +87,7 @@ pub(crate) struct Link {
     config: ActorConfig,
     registry: Registry,
     shutdown: Shutdown,
+    surroundings: Surroundings,
     endpoint: Endpoint,
     session: ActorSession<Record>,
     newest: Arc<Newest>,
@@ -119,19 +123,19 @@ impl Link {
         config: ActorConfig,
         registry: Registry,
         shutdown: Shutdown,
+        surroundings: Surroundings,
     ) -> Result<Self, ActorError> {
         let endpoint = limits::endpoint(&config.learner)?;
-        // Jitter wants other numbers in each process, not the run's seed.
-        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
         Ok(Self {
             endpoint,
-            random: Stream::new(now, Purpose::Walk, u64::from(std::process::id()), 0),
+            random: Stream::new(surroundings.jitter, Purpose::Walk, 0, 0),
+            progress: Arc::clone(&surroundings.progress),
+            surroundings,
             config,
             registry,
             shutdown,
             session: ActorSession::default(),
             newest: Arc::default(),
-            progress: Arc::default(),
             stop: CancellationToken::new(),
             drain_until: None,
             work: None,
@@ -203,7 +207,7 @@ impl Link {
                         return Ok(Some(format!("stopped before the first session: {reason}")));
                     }
                 }
-                () = tokio::time::sleep_until(until.into()) => if until == deadline {
+                () = tokio::time::sleep_until(until) => if until == deadline {
                     return Ok(None);
                 }
             }
@@ -215,6 +219,12 @@ impl Link {
         self.session.drain();
         self.stop.cancel();
         self.drain_until = Some(Instant::now() + limit);
+    }
+
+    /// Lets everybody who looks at the progress know how many records are complete and acked.
+    fn count_records(&self) {
+        self.progress.stamped.store(self.session.stamped_records(), Relaxed);
+        self.progress.acked.store(self.session.acked_records(), Relaxed);
     }
 
     fn interrupted(&self) -> ActorError {

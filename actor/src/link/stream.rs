@@ -1,9 +1,9 @@
 //! One welcomed connection: records up under credit, acks down, progress reports, the drain.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tributary_common::ids::Seq;
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::record_bytes;
@@ -71,7 +71,7 @@ impl Link {
                 tracing::info!("asked to stop: finishing what is in flight");
                 self.drain(limits::DRAIN_TIMEOUT);
             }
-            () = sleep_until(draining.unwrap_or_else(Instant::now).into()), if draining.is_some() => {
+            () = sleep_until(draining.unwrap_or_else(Instant::now)), if draining.is_some() => {
                 let unacked_records = self.session.unacked_records() as u64;
                 let reason = "the drain took too long".to_owned();
                 say(&connection.up, ActorEvent::Goodbye(v1::Goodbye { reason, unacked_records })).await?;
@@ -83,6 +83,7 @@ impl Link {
                     let bytes = record_bytes(record.actions.len(), record.raw.len());
                     self.session.complete(record, bytes)?;
                 }
+                self.count_records();
             }
             _ = report.tick() => {
                 // A full outbox says that the learner is behind; the next report makes it good.
@@ -115,6 +116,7 @@ impl Link {
             LearnerEvent::Ack(ack) => {
                 log_rejections(&ack.rejections);
                 self.session.ack(ack.acked)?;
+                self.count_records();
                 if let Some(credit) = ack.credit {
                     self.session.grant(credit)?;
                 }

@@ -8,12 +8,13 @@ mod weights;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::codegen::Bytes;
+use tonic::codegen::{Bytes, StdError};
 use tonic::transport::Server;
+use tonic::transport::server::Connected;
 use tributary_common::ids::{Incarnation, RunId};
 use tributary_common::network::Network;
 use tributary_common::run_file::RunFile;
@@ -21,7 +22,9 @@ use tributary_common::session::refusal::Fingerprints;
 use tributary_proto::convert::learner::Asset;
 use tributary_proto::limits;
 
+use crate::entropy::Entropy;
 use crate::ingest::Arrival;
+use crate::keeper::Keeper;
 use crate::publish::Newest;
 use crate::record::Record;
 use crate::roster::Roster;
@@ -53,6 +56,10 @@ pub struct ServiceDeps {
     pub facts: Arc<RunFacts>,
     /// Its actors.
     pub roster: Arc<Roster>,
+    /// Makes a new session last before its actor hears of it.
+    pub keeper: Arc<dyn Keeper>,
+    /// For secrets.
+    pub entropy: Entropy,
     /// To ingest.
     pub arrivals: mpsc::Sender<Arrival>,
     /// The newest weights.
@@ -67,14 +74,17 @@ pub struct ServiceDeps {
     pub stop: CancellationToken,
 }
 
-/// Serves all services on a listener until `deps.stop`, then for the time that open calls need.
+/// Serves all services on whatever connections come in, until `deps.stop`, then for the time that
+/// open calls need.
 ///
 /// # Errors
 /// The transport's.
-pub async fn serve(
-    listener: TcpListener,
-    deps: ServiceDeps,
-) -> Result<(), tonic::transport::Error> {
+pub async fn serve<I, C, E>(incoming: I, deps: ServiceDeps) -> Result<(), tonic::transport::Error>
+where
+    I: Stream<Item = Result<C, E>>,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    E: Into<StdError>,
+{
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let stop = deps.stop.clone();
@@ -84,6 +94,6 @@ pub async fn serve(
         .add_service(limits::weights_server(weights::WeightsService::new(deps.clone())))
         .add_service(limits::assets_server(assets::AssetsService::new(&deps)))
         .add_service(limits::control_server(control::ControlService::new(deps)))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
 }

@@ -19,7 +19,6 @@ use tributary_proto::limits;
 use tributary_proto::v1::{ActorMessage, LearnerMessage, Progress};
 
 use super::ServiceDeps;
-use crate::entropy;
 use crate::ingest::Arrival;
 use crate::outbox::{News, Outbox};
 use crate::roster::{Card, Joined, Report};
@@ -90,7 +89,7 @@ impl Conversation {
             return Err(End::Refused(Refusal::new(RefusalCode::Run, "run", ours, theirs, advice)));
         }
         let Hello { name, host, process, software, resume, .. } = hello;
-        let secret = entropy::secret().map_err(|error| End::Lost(error.to_string()))?;
+        let secret = self.deps.entropy.secret().map_err(|error| End::Lost(error.to_string()))?;
         let card = Card { name: name.clone(), host: host.clone(), process };
         let greeted = self.deps.roster.hello(card, resume.as_ref(), secret);
         let Joined { admission, setting, outbox } = greeted.map_err(End::Refused)?;
@@ -99,11 +98,18 @@ impl Conversation {
         tracing::info!(actor = %id, %epoch, name, host, process, software, "actor joins");
         let session = SessionKey { actor: id, epoch };
         let welcome = LearnerEvent::Welcome(Box::new(self.welcome(protocol, admission, setting)));
-        if let Err(end) = self.send(welcome).await {
+        if let Err(end) = self.keep_and_send(welcome).await {
             self.deps.roster.close(session, false);
             return Err(end);
         }
         Ok((session, outbox))
+    }
+
+    /// Sends Welcome behind the sessions being kept.
+    async fn keep_and_send(&self, welcome: LearnerEvent) -> Result<(), End> {
+        let kept = self.deps.keeper.keep_sessions().await;
+        kept.map_err(|error| End::Lost(format!("the session cannot be kept: {error}")))?;
+        self.send(welcome).await
     }
 
     fn welcome(&self, protocol: u32, admission: Admission, exploration_setting: u32) -> Welcome {
@@ -121,7 +127,7 @@ impl Conversation {
             seed: facts.run_file.run.seed,
             stream: random_stream(identity.epoch),
             exploration_setting,
-            durable: false,
+            durable: self.deps.roster.is_durable(),
             fingerprints: facts.fingerprints,
             progress_every: limits::PROGRESS_EVERY,
         }

@@ -15,6 +15,9 @@ use tributary_proto::v1::{SubscribeRequest, WeightsMessage};
 use super::ServiceDeps;
 use crate::publish::Encoded;
 
+/// Parameters of a network that is encoded in less time than handing it to a thread takes.
+const SMALL_NETWORK: usize = 4_096;
+
 pub(super) struct WeightsService(ServiceDeps);
 
 impl WeightsService {
@@ -64,9 +67,13 @@ async fn send_newest(deps: ServiceDeps, subscription: Subscription, messages: Me
         if let Some(published) = published.filter(|published| is_newer(published.version)) {
             let version = published.version;
             let network = Arc::clone(&facts.network);
+            let encode = move || published.encoded(domain(set), &network);
+            let is_small = facts.network.parameter_count() <= SMALL_NETWORK;
             // Encoding takes milliseconds for a large network.
-            let encoded =
-                tokio::task::spawn_blocking(move || published.encoded(domain(set), &network)).await;
+            let encoded = match is_small {
+                true => Ok(encode()),
+                false => tokio::task::spawn_blocking(encode).await,
+            };
             let sent = match encoded {
                 Ok(Ok(encoded)) => {
                     send(version, set, facts.fingerprints.architecture, &encoded, &messages).await
@@ -80,6 +87,7 @@ async fn send_newest(deps: ServiceDeps, subscription: Subscription, messages: Me
             have = Some(version);
         }
         let ended = tokio::select! {
+            biased;
             () = messages.closed() => true,
             changed = newest.changed() => changed.is_err(),
         };

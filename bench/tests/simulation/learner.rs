@@ -1,0 +1,284 @@
+//! The learner's host: the real service, sessions, roster and ingest; a task instead of ingest's
+//! thread, another instead of the trainer, and the world's disk instead of ledger and checkpoints.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tributary_common::estimate::EvaluationData;
+use tributary_common::ids::{Incarnation, PolicyVersion, RunId};
+use tributary_common::network::{Network, Weights};
+use tributary_common::random::Stream;
+use tributary_common::registry::{Registry, Task};
+use tributary_common::run_file::RunFile;
+use tributary_common::session::record_bytes;
+use tributary_common::session::refusal::Fingerprints;
+use tributary_common::session::sessions::SessionsConfig;
+use tributary_learner::dead_letters::DeadLetters;
+use tributary_learner::entropy::Entropy;
+use tributary_learner::examine::Examiner;
+use tributary_learner::figures::Board;
+use tributary_learner::findings::Findings;
+use tributary_learner::hand_over::HandOver;
+use tributary_learner::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
+use tributary_learner::keeper::{Keeper, NothingKept};
+use tributary_learner::publish::{Newest, Publisher};
+use tributary_learner::replay::Replay;
+use tributary_learner::roster::Roster;
+use tributary_learner::service::{self, RunFacts, ServiceDeps};
+use tributary_learner::view::Observer;
+use tributary_learner::yields::Yields;
+
+use crate::network;
+use crate::world::{Decided, Running, World, around, held};
+
+const RUN: &str = r#"
+[run]
+name = "simulation"
+[environment]
+kind = "hypergrid"
+dimensions = 2
+side = 4
+[reward]
+kind = "original"
+r0 = 0.1
+r1 = 0.5
+r2 = 2.0
+[policy]
+hidden = [2]
+[learner]
+updates = 1_000_000
+batch = 16
+"#;
+
+/// Small, so that credit runs out now and then.
+const BUDGET_BYTES: u64 = 12_000;
+const WINDOW_BYTES: u64 = 4_000;
+/// The longest sync of the disk.
+const SYNC: Duration = Duration::from_millis(20);
+/// The mean time between two checkpoints of a run that is not durable, and of writing one.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(4);
+const CHECKPOINT_TAKES: Duration = Duration::from_millis(200);
+/// Time between two versions of the weights.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// One process of the learner.
+pub(crate) async fn run(world: Arc<World>) -> turmoil::Result {
+    let (incarnation, sessions, decided) = {
+        let mut disk = held(&world.disk);
+        disk.incarnation += 1;
+        (disk.incarnation, disk.sessions.clone(), disk.decided.clone())
+    };
+    let parts = Parts::new(incarnation, world.setting.durable)?;
+    let roster = Arc::new(Roster::restore(parts.sessions, sessions, 1));
+    let decided = Arc::new(Mutex::new(decided));
+    let running = Running { incarnation, roster: Arc::clone(&roster), decided: Arc::clone(&decided) };
+    *held(&world.running) = Some(running);
+
+    let (publisher, newest) = Publisher::new();
+    let (arrivals, arriving) = mpsc::channel(64);
+    let observer = Observer {
+        board: Arc::new(Board::default()),
+        roster: Arc::clone(&roster),
+        hand_over: Arc::new(parts.hand_over()?),
+    };
+    let keeping = Keeping { world: Arc::clone(&world), roster, decided };
+    tokio::spawn(train(publisher, incarnation, Arc::clone(&parts.facts.network)));
+    let stream = world.stream(3, u64::from(incarnation));
+    tokio::spawn(keeping.clone().ingest(arriving, parts.ingest(&observer)?, stream));
+    if !world.setting.durable {
+        tokio::spawn(keeping.clone().checkpoints(world.stream(4, u64::from(incarnation))));
+    }
+    let known = world.stream(5, u64::from(incarnation));
+    let keeper: Arc<dyn Keeper> = match world.setting.durable {
+        true => Arc::new(keeping),
+        false => Arc::new(NothingKept),
+    };
+    let deps = deps(parts, keeper, observer, arrivals, newest, known);
+    Ok(service::serve(network::listen().await?, deps).await?)
+}
+
+fn deps(
+    parts: Parts,
+    keeper: Arc<dyn Keeper>,
+    observer: Observer,
+    arrivals: mpsc::Sender<Arrival>,
+    newest: Newest,
+    known: Stream,
+) -> ServiceDeps {
+    ServiceDeps {
+        facts: parts.facts,
+        roster: Arc::clone(&observer.roster),
+        keeper,
+        entropy: Entropy::Known(Arc::new(Mutex::new(known))),
+        arrivals,
+        newest,
+        observer,
+        records: broadcast::channel(1).0,
+        drain: mpsc::channel(1).0,
+        stop: CancellationToken::new(),
+    }
+}
+
+/// A run, built.
+struct Parts {
+    facts: Arc<RunFacts>,
+    task: Task,
+    sessions: SessionsConfig,
+}
+
+impl Parts {
+    fn new(incarnation: u32, durable: bool) -> Result<Self, Box<dyn std::error::Error>> {
+        let (run_file, task) = Registry::builtin().read(RUN, &[], Path::new(""))?;
+        let network = Arc::new(Network::of_run(&run_file, task.environment.as_ref()));
+        let of_task = task.fingerprints();
+        let fingerprints = Fingerprints {
+            environment: of_task.environment,
+            reward: of_task.reward,
+            architecture: network.fingerprint(),
+        };
+        let incarnation = Incarnation(incarnation);
+        let sessions = SessionsConfig {
+            incarnation,
+            durable,
+            most_sessions: 64,
+            most_remembered: 1_000,
+            budget_bytes: BUDGET_BYTES,
+            window_bytes: WINDOW_BYTES,
+            record_bytes: record_bytes(task.environment.max_steps(), 1),
+        };
+        let facts = RunFacts {
+            run_id: RunId([7; 16]),
+            incarnation,
+            run_file,
+            assets: Vec::new(),
+            fingerprints,
+            environment: "hypergrid".to_owned(),
+            network,
+        };
+        Ok(Self { facts: Arc::new(facts), task, sessions })
+    }
+
+    /// Nobody trains, so nothing waits for a draw.
+    fn hand_over(&self) -> Result<HandOver, Box<dyn std::error::Error>> {
+        let RunFile { replay, learner, .. } = &self.facts.run_file;
+        let hand_over = HandOver::new(Replay::new(replay, learner.batch)?);
+        hand_over.end_training();
+        Ok(hand_over)
+    }
+
+    fn ingest(&self, observer: &Observer) -> Result<Ingest, Box<dyn std::error::Error>> {
+        let Task { environment, undelayed, .. } = &self.task;
+        let run_file = &self.facts.run_file;
+        let data = EvaluationData::load(run_file, &self.task, Path::new(""))
+            .map_err(|problems| format!("{} problems with data", problems.len()))?;
+        let deps = IngestDeps {
+            examiner: Examiner::new(Arc::clone(environment), Arc::clone(undelayed)),
+            roster: Arc::clone(&observer.roster),
+            hand_over: Arc::clone(&observer.hand_over),
+            board: Arc::clone(&observer.board),
+            dead_letters: DeadLetters::new(Path::new("/dev/null")),
+            yields: Yields::new(1, None),
+            findings: Arc::new(Findings::new(&run_file.evaluation, environment, &data)),
+        };
+        Ok(Ingest::new(IntakeGoals::default(), deps))
+    }
+}
+
+/// Publishes weights in the place of a trainer.
+async fn train(publisher: Publisher, incarnation: u32, network: Arc<Network>) {
+    for step in 0.. {
+        let version = PolicyVersion { incarnation: Incarnation(incarnation), step };
+        let values = network.initial_values(step);
+        let weights = Weights { version, log_z: 0.0, generated: 0, values };
+        publisher.publish(weights.clone(), weights);
+        sleep(PUBLISH_EVERY).await;
+    }
+}
+
+/// What a learner's process does with its disk.
+#[derive(Clone)]
+struct Keeping {
+    world: Arc<World>,
+    roster: Arc<Roster>,
+    decided: Arc<Mutex<Decided>>,
+}
+
+impl Keeping {
+    /// A batch is under way for a while, in a durable run for a sync; a crash meanwhile loses it.
+    /// Then it is decided, in a durable run on disk, and acked.
+    async fn ingest(
+        self,
+        mut arrivals: mpsc::Receiver<Arrival>,
+        mut ingest: Ingest,
+        mut stream: Stream,
+    ) {
+        while let Some(arrival) = arrivals.recv().await {
+            sleep(self.world.setting.slowness.mul_f64(stream.uniform())).await;
+            if self.world.setting.durable {
+                sleep(SYNC.mul_f64(stream.uniform())).await;
+            }
+            let before = self.roster.books();
+            ingest.take(&arrival);
+            let after = self.roster.books();
+            let (accepted, rejected) = self.decide(&arrival);
+            let counted = (
+                after.accepted - before.accepted,
+                after.rejected_total() - before.rejected_total(),
+            );
+            if counted != (accepted, rejected) {
+                let wrong = format!("{accepted} and {rejected} are to be counted, not {counted:?}");
+                self.world.went_wrong(wrong);
+            }
+            if self.world.setting.durable {
+                self.write();
+            }
+        }
+    }
+
+    /// Adds a batch's records to those decided; how many are accepted, how many rejected.
+    fn decide(&self, arrival: &Arrival) -> (u64, u64) {
+        let mut decided = held(&self.decided);
+        let before = (decided.accepted.len(), decided.rejected.len());
+        for record in arrival.batch.iter().skip(arrival.duplicates) {
+            let list = match record.raw[0].is_nan() {
+                true => &mut decided.rejected,
+                false => &mut decided.accepted,
+            };
+            list.push(record.log_mu as u32);
+        }
+        ((decided.accepted.len() - before.0) as u64, (decided.rejected.len() - before.1) as u64)
+    }
+
+    /// Commits what is so now.
+    fn write(&self) {
+        let (sessions, decided) = (self.roster.save(), held(&self.decided).clone());
+        let mut disk = held(&self.world.disk);
+        disk.sessions = sessions;
+        disk.decided = decided;
+    }
+
+    async fn checkpoints(self, mut stream: Stream) {
+        loop {
+            sleep(around(CHECKPOINT_EVERY, &mut stream)).await;
+            let (sessions, decided) = (self.roster.save(), held(&self.decided).clone());
+            sleep(around(CHECKPOINT_TAKES, &mut stream)).await;
+            let mut disk = held(&self.world.disk);
+            disk.sessions = sessions;
+            disk.decided = decided;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Keeper for Keeping {
+    async fn keep_sessions(&self) -> io::Result<()> {
+        sleep(SYNC).await;
+        self.write();
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! The real learner service and the real actor link over a simulated network (turmoil), with faults
+//! that follow from a seed; `docs/simulation.md` tells how to run and read one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod actor;
+mod checks;
+mod faults;
+mod learner;
+mod network;
+mod run;
+mod seeds;
+mod trace;
+mod world;

@@ -1,0 +1,108 @@
+//! Many seeds, the seeds that failed before, one seed to look at, and one seed twice.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, Once};
+use std::time::Duration;
+
+use crate::run::{Report, Totals, run};
+use crate::trace::Trace;
+use crate::world::{Setting, held};
+
+/// Seeds that failed once; always run.
+const FAILED_BEFORE: &[u64] = &[];
+/// Simulations of a quick run, and of `TRIBUTARY_SOAK=full`.
+const QUICK: u64 = 50;
+const FULL: u64 = 500;
+
+thread_local! {
+    static PANICS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Half of the seeds are durable runs.
+fn setting(seed: u64) -> Setting {
+    Setting {
+        seed,
+        durable: seed.is_multiple_of(2),
+        actors: 3,
+        pause: Duration::from_millis(200),
+        slowness: Duration::from_millis(if seed % 5 == 0 { 300 } else { 30 }),
+    }
+}
+
+/// As [`run`]; a panic in a task of a host, which tokio contains, is an error, too.
+fn run_seed(seed: u64, trace: &Trace) -> Result<Report, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.set(PANICS.get() + 1);
+            before(info);
+        }));
+    });
+    let before = PANICS.get();
+    let report = run(setting(seed), trace)?;
+    match PANICS.get() == before {
+        true => Ok(report),
+        false => Err("a task panicked".to_owned()),
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// The seeds of this run: `TRIBUTARY_SEED` is the first of the random ones.
+fn seeds() -> Vec<u64> {
+    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full");
+    let first = number("TRIBUTARY_SEED").unwrap_or(1);
+    let count = if is_full { FULL } else { QUICK };
+    FAILED_BEFORE.iter().copied().chain(first..first + count).collect()
+}
+
+#[test]
+fn nothing_is_lost_or_counted_twice_and_everybody_goes_on() {
+    let seeds = seeds();
+    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(&seed) = seeds.get(next.fetch_add(1, Relaxed) as usize) {
+            match run_seed(seed, &Trace::default()) {
+                Ok(report) => held(&totals).add(&report),
+                Err(error) => held(&failed).push(format!("seed {seed}: {error}")),
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    println!("first seed {}: {}", seeds[0], held(&totals));
+    let failed = held(&failed);
+    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [1, 2, 5, 10] {
+        let traces = [Trace::readable(), Trace::readable()];
+        let reports = traces.each_ref().map(|trace| run_seed(seed, trace));
+        let lines = traces.each_ref().map(Trace::lines);
+        let different = lines[0].iter().zip(&lines[1]).position(|(first, second)| first != second);
+        if let Some(place) = different {
+            panic!("seed {seed}, event {place}: {} is {}", lines[0][place], lines[1][place]);
+        }
+        let [first, second] = reports.map(|report| report.unwrap().digest);
+        assert_eq!(first, second, "seed {seed}");
+        assert!(first.events > 1_000, "seed {seed}: {} events", first.events);
+    }
+}
+
+#[test]
+#[ignore = "for looking at one seed: TRIBUTARY_SEED=7 cargo test ... one_seed -- --ignored --nocapture"]
+fn one_seed() {
+    let seed = number("TRIBUTARY_SEED").unwrap_or(1);
+    let trace = Trace::readable();
+    let report = run_seed(seed, &trace);
+    trace.lines().iter().for_each(|line| println!("{line}"));
+    println!("{report:#?}");
+    assert!(report.is_ok(), "seed {seed}");
+}
