@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::network::{Network, Weights};
@@ -17,6 +18,9 @@ use tributary_common::run_file::Weights as WeightSet;
 pub struct Published {
     /// Which step.
     pub version: PolicyVersion,
+    /// Cancelled when there is a newer one. Unlike the channel's own signal it wakes subscribers in
+    /// the order in which they came, so that a simulation repeats.
+    pub superseded: CancellationToken,
     raw: Set,
     ema: Set,
 }
@@ -45,7 +49,8 @@ impl Set {
 impl Published {
     /// Weights of one step.
     pub fn new(raw: Weights, ema: Weights) -> Self {
-        Self { version: raw.version, raw: Set::new(raw), ema: Set::new(ema) }
+        let (version, superseded) = (raw.version, CancellationToken::new());
+        Self { version, superseded, raw: Set::new(raw), ema: Set::new(ema) }
     }
 
     /// One of the sets.
@@ -92,7 +97,8 @@ impl Publisher {
     /// Makes these the newest weights. Never waits for a subscriber.
     pub fn publish(&self, raw: Weights, ema: Weights) -> Arc<Published> {
         let published = Arc::new(Published::new(raw, ema));
-        self.0.send_replace(Some(Arc::clone(&published)));
+        let older = self.0.send_replace(Some(Arc::clone(&published)));
+        older.inspect(|older| older.superseded.cancel());
         published
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn run(world: Arc<World>, actor: usize) -> turmoil::Result {
         cache: PathBuf::new(),
     };
     let surroundings = Surroundings {
-        connect: network::connect(),
+        connect: network::connect(Arc::clone(&world.cutters[actor])),
         start: start(&world, &life, number),
         jitter: world.stream(1, number).bits(),
         progress: Arc::clone(&life.progress),

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Deaf(usize),
     Hold(usize),
     Delay(usize),
+    /// The connections of an actor are reset, at once.
+    Cut(usize),
     ActorCrash(usize),
     LearnerCrash,
 }
@@ -47,6 +49,8 @@ pub(crate) fn plan(world: &World) -> Vec<Happening> {
         let kinds = [Fault::Partition, Fault::Mute, Fault::Deaf, Fault::Hold, Fault::Delay];
         let fault = |stream: &mut Stream| kinds[stream.below(kinds.len())](i);
         add(&mut plan, &mut link, Duration::from_secs(9), fault);
+        let mut cuts = world.stream(9, i as u64);
+        add(&mut plan, &mut cuts, Duration::from_secs(6), |_| Fault::Cut(i));
         let mut host = world.stream(7, i as u64);
         add(&mut plan, &mut host, Duration::from_secs(25), |_| Fault::ActorCrash(i));
     }
@@ -81,7 +85,7 @@ fn add(
 
 impl Happening {
     /// Lets it happen.
-    pub(crate) fn happen(&self, simulation: &mut Sim<'_>) {
+    pub(crate) fn happen(&self, world: &World, simulation: &mut Sim<'_>) {
         match (self.fault, self.begins) {
             (Fault::Partition(i), true) => simulation.partition(actor::name(i), LEARNER),
             (Fault::Partition(i), false) => simulation.repair(actor::name(i), LEARNER),
@@ -95,6 +99,8 @@ impl Happening {
                 let latency = if begins { LONG_LATENCY } else { LATENCY };
                 simulation.set_link_max_message_latency(actor::name(i), LEARNER, latency);
             }
+            (Fault::Cut(i), true) => world.cutters[i].cut(),
+            (Fault::Cut(_), false) => {}
             (Fault::ActorCrash(i), true) => simulation.crash(actor::name(i)),
             (Fault::ActorCrash(i), false) => simulation.bounce(actor::name(i)),
             (Fault::LearnerCrash, true) => simulation.crash(LEARNER),

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,6 +59,9 @@ batch = 16
 /// Small, so that credit runs out now and then.
 const BUDGET_BYTES: u64 = 12_000;
 const WINDOW_BYTES: u64 = 4_000;
+/// One batch in so many holds the learner up, for so long at most.
+const STALLS: usize = 40;
+const STALL: Duration = Duration::from_secs(8);
 /// The longest sync of the disk.
 const SYNC: Duration = Duration::from_millis(20);
 /// The mean time between two checkpoints of a run that is not durable, and of writing one.
@@ -218,7 +222,7 @@ impl Keeping {
         mut stream: Stream,
     ) {
         while let Some(arrival) = arrivals.recv().await {
-            sleep(self.world.setting.slowness.mul_f64(stream.uniform())).await;
+            sleep(self.busy(&mut stream)).await;
             if self.world.setting.durable {
                 sleep(SYNC.mul_f64(stream.uniform())).await;
             }
@@ -238,6 +242,14 @@ impl Keeping {
                 self.write();
             }
         }
+    }
+
+    /// How long a batch takes. Now and then something holds the learner up while batches queue; an
+    /// actor that comes back meanwhile sends them again.
+    fn busy(&self, stream: &mut Stream) -> Duration {
+        let is_held_up = stream.below(STALLS) == 0 && self.world.trouble.load(Relaxed);
+        let longest = if is_held_up { STALL } else { self.world.setting.slowness };
+        longest.mul_f64(stream.uniform())
     }
 
     /// Adds a batch's records to those decided; how many are accepted, how many rejected.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, UNIX_EPOCH};
 
 use tributary_common::session::books::Books;
@@ -31,8 +32,8 @@ pub(crate) struct Report {
     pub(crate) recovery: Duration,
     pub(crate) books: Books,
     /// Processes of actors.
-    pub(crate) lives: usize,
-    pub(crate) incarnations: u32,
+    pub(crate) lives: u64,
+    pub(crate) incarnations: u64,
     pub(crate) simulated: Duration,
 }
 
@@ -43,8 +44,8 @@ pub(crate) struct Totals {
     events: u64,
     dropped: u64,
     link_faults: u64,
-    actor_crashes: u64,
-    learner_crashes: u64,
+    lives: u64,
+    incarnations: u64,
     books: Books,
     slowest: Duration,
     simulated: Duration,
@@ -56,12 +57,11 @@ impl Totals {
         self.events += report.digest.events;
         self.dropped += report.digest.dropped;
         for happening in report.plan.iter().filter(|happening| happening.begins) {
-            match happening.fault {
-                Fault::ActorCrash(_) => self.actor_crashes += 1,
-                Fault::LearnerCrash => self.learner_crashes += 1,
-                _ => self.link_faults += 1,
-            }
+            let is_crash = matches!(happening.fault, Fault::ActorCrash(_) | Fault::LearnerCrash);
+            self.link_faults += u64::from(!is_crash);
         }
+        self.lives += report.lives;
+        self.incarnations += report.incarnations;
         self.books.add(&report.books);
         self.slowest = self.slowest.max(report.recovery);
         self.simulated += report.simulated;
@@ -74,15 +74,15 @@ impl fmt::Display for Totals {
         write!(
             f,
             "{} simulations, {} s, {} events: {} faults of links, {} segments dropped, \
-             {} crashes of actors, {} of the learner; received {} = accepted {} + duplicate {} + \
+             {} processes of actors, {} of the learner; received {} = accepted {} + duplicate {} + \
              rejected {}; lost in restart {}; slowest recovery {:.2} s",
             self.runs,
             self.simulated.as_secs(),
             self.events,
             self.link_faults,
             self.dropped,
-            self.actor_crashes,
-            self.learner_crashes,
+            self.lives,
+            self.incarnations,
             books.received,
             books.accepted,
             books.duplicate,
@@ -145,7 +145,7 @@ fn in_trace(setting: Setting, trace: &Trace) -> Result<Report, String> {
         let wait = happening.at.saturating_sub(simulation.elapsed());
         step_until(&mut simulation, &world, wait, || false)?;
         trace.note(&format!("{happening:?}"));
-        happening.happen(&mut simulation);
+        happening.happen(&world, &mut simulation);
     }
     let recovery = recover(&mut simulation, &world)?;
     drain(&mut simulation, &world)?;
@@ -161,8 +161,8 @@ fn in_trace(setting: Setting, trace: &Trace) -> Result<Report, String> {
         plan,
         recovery,
         books,
-        lives: held(&world.lives).len(),
-        incarnations: held(&world.disk).incarnation,
+        lives: held(&world.lives).len() as u64,
+        incarnations: u64::from(held(&world.disk).incarnation),
         simulated: simulation.elapsed(),
     })
 }
@@ -170,6 +170,7 @@ fn in_trace(setting: Setting, trace: &Trace) -> Result<Report, String> {
 /// No state without progress: after the last fault everybody works again in time.
 fn recover(simulation: &mut Sim<'_>, world: &World) -> Result<Duration, String> {
     let healed = simulation.elapsed();
+    world.trouble.store(false, Relaxed);
     let before: Vec<usize> = world.current().iter().map(|life| life.stamped()).collect();
     let at_work = || -> Vec<bool> {
         let lives = world.current();

@@ -1,7 +1,6 @@
 //! Many seeds, the seeds that failed before, one seed to look at, and one seed twice.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ fn setting(seed: u64) -> Setting {
         durable: seed.is_multiple_of(2),
         actors: 3,
         pause: Duration::from_millis(200),
-        slowness: Duration::from_millis(if seed % 5 == 0 { 300 } else { 30 }),
+        slowness: Duration::from_millis(30),
     }
 }
 
@@ -40,12 +39,30 @@ fn run_seed(seed: u64, trace: &Trace) -> Result<Report, String> {
             before(info);
         }));
     });
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = held(&ONE_AT_A_TIME);
+    align_task_ids();
     let before = PANICS.get();
     let report = run(setting(seed), trace)?;
     match PANICS.get() == before {
         true => Ok(report),
         false => Err("a task panicked".to_owned()),
     }
+}
+
+/// Tokio numbers tasks over the whole process, and the tasks of a crashed host end in an order that
+/// depends on their numbers: every simulation starts at the same one, modulo a power of two, and no
+/// two run at the same time.
+fn align_task_ids() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        loop {
+            let id = tokio::spawn(async { tokio::task::id() }).await.unwrap();
+            if id.to_string().parse::<u64>().unwrap().is_multiple_of(1 << 10) {
+                return;
+            }
+        }
+    });
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -63,20 +80,14 @@ fn seeds() -> Vec<u64> {
 #[test]
 fn nothing_is_lost_or_counted_twice_and_everybody_goes_on() {
     let seeds = seeds();
-    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
-    let failed = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(&seed) = seeds.get(next.fetch_add(1, Relaxed) as usize) {
-            match run_seed(seed, &Trace::default()) {
-                Ok(report) => held(&totals).add(&report),
-                Err(error) => held(&failed).push(format!("seed {seed}: {error}")),
-            }
+    let (mut totals, mut failed) = (Totals::default(), Vec::new());
+    for &seed in &seeds {
+        match run_seed(seed, &Trace::default()) {
+            Ok(report) => totals.add(&report),
+            Err(error) => failed.push(format!("seed {seed}: {error}")),
         }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    println!("first seed {}: {}", seeds[0], held(&totals));
-    let failed = held(&failed);
+    }
+    println!("first seed {}: {totals}", seeds[0]);
     assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
 }
 

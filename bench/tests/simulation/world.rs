@@ -2,7 +2,7 @@
 //! every actor.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use tributary_common::random::{Purpose, Stream};
 use tributary_common::session::sessions::SavedSessions;
 use tributary_learner::roster::Roster;
 
+use crate::network::Cutter;
+
 /// What one simulation is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
@@ -23,7 +25,7 @@ pub(crate) struct Setting {
     pub(crate) actors: usize,
     /// The mean time between two batches of an actor.
     pub(crate) pause: Duration,
-    /// The longest that the learner takes for a batch.
+    /// The longest that the learner takes for a batch, when nothing holds it up.
     pub(crate) slowness: Duration,
 }
 
@@ -83,6 +85,10 @@ pub(crate) struct World {
     pub(crate) disk: Mutex<Disk>,
     pub(crate) running: Mutex<Option<Running>>,
     pub(crate) lives: Mutex<Vec<Arc<Life>>>,
+    /// Of each actor.
+    pub(crate) cutters: Vec<Arc<Cutter>>,
+    /// Whether things go wrong now.
+    pub(crate) trouble: AtomicBool,
     records: Mutex<u32>,
     /// What must never happen and did.
     wrong: Mutex<BTreeSet<String>>,
@@ -95,6 +101,8 @@ impl World {
             disk: Mutex::default(),
             running: Mutex::default(),
             lives: Mutex::default(),
+            cutters: (0..setting.actors).map(|_| Arc::default()).collect(),
+            trouble: AtomicBool::new(true),
             records: Mutex::default(),
             wrong: Mutex::default(),
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tributary_common::ids::PolicyVersion;
 use tributary_common::run_file;
@@ -13,7 +14,7 @@ use tributary_proto::v1::weights_server::Weights;
 use tributary_proto::v1::{SubscribeRequest, WeightsMessage};
 
 use super::ServiceDeps;
-use crate::publish::Encoded;
+use crate::publish::{Encoded, Newest};
 
 /// Parameters of a network that is encoded in less time than handing it to a thread takes.
 const SMALL_NETWORK: usize = 4_096;
@@ -64,6 +65,7 @@ async fn send_newest(deps: ServiceDeps, subscription: Subscription, messages: Me
     loop {
         let published = newest.borrow_and_update().clone();
         let is_newer = |version: PolicyVersion| have.is_none_or(|have| version > have);
+        let superseded = published.as_ref().map(|published| published.superseded.clone());
         if let Some(published) = published.filter(|published| is_newer(published.version)) {
             let version = published.version;
             let network = Arc::clone(&facts.network);
@@ -89,12 +91,19 @@ async fn send_newest(deps: ServiceDeps, subscription: Subscription, messages: Me
         let ended = tokio::select! {
             biased;
             () = messages.closed() => true,
-            changed = newest.changed() => changed.is_err(),
+            is_newer = newer(superseded, &mut newest) => !is_newer,
         };
         if ended {
             return;
         }
     }
+}
+
+/// Waits for other weights than those that `superseded` belongs to; false if there will be none.
+async fn newer(superseded: Option<CancellationToken>, newest: &mut Newest) -> bool {
+    let Some(superseded) = superseded else { return newest.changed().await.is_ok() };
+    superseded.cancelled().await;
+    true
 }
 
 /// Sends one version whole; false when the subscriber is gone.
