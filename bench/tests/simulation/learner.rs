@@ -35,7 +35,7 @@ use tributary_learner::view::Observer;
 use tributary_learner::yields::Yields;
 
 use crate::network;
-use crate::world::{Decided, Running, World, around, held};
+use crate::world::{Decided, Mistake, Running, Setting, World, around, held};
 
 const RUN: &str = r#"
 [run]
@@ -64,6 +64,8 @@ const STALLS: usize = 40;
 const STALL: Duration = Duration::from_secs(8);
 /// The longest sync of the disk.
 const SYNC: Duration = Duration::from_millis(20);
+/// How late a planted mistake writes what was acked.
+const LATE: Duration = Duration::from_millis(500);
 /// The mean time between two checkpoints of a run that is not durable, and of writing one.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(4);
 const CHECKPOINT_TAKES: Duration = Duration::from_millis(200);
@@ -77,7 +79,8 @@ pub(crate) async fn run(world: Arc<World>) -> turmoil::Result {
         disk.incarnation += 1;
         (disk.incarnation, disk.sessions.clone(), disk.decided.clone())
     };
-    let parts = Parts::new(incarnation, world.setting.durable)?;
+    let mut parts = Parts::new(incarnation, world.setting.durable)?;
+    parts.sessions.most_sessions = world.setting.most_sessions;
     let roster = Arc::new(Roster::restore(parts.sessions, sessions, 1));
     let decided = Arc::new(Mutex::new(decided));
     let running = Running { incarnation, roster: Arc::clone(&roster), decided: Arc::clone(&decided) };
@@ -129,14 +132,14 @@ fn deps(
 }
 
 /// A run, built.
-struct Parts {
-    facts: Arc<RunFacts>,
+pub(crate) struct Parts {
+    pub(crate) facts: Arc<RunFacts>,
     task: Task,
-    sessions: SessionsConfig,
+    pub(crate) sessions: SessionsConfig,
 }
 
 impl Parts {
-    fn new(incarnation: u32, durable: bool) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) fn new(incarnation: u32, durable: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let (run_file, task) = Registry::builtin().read(RUN, &[], Path::new(""))?;
         let network = Arc::new(Network::of_run(&run_file, task.environment.as_ref()));
         let of_task = task.fingerprints();
@@ -168,14 +171,14 @@ impl Parts {
     }
 
     /// Nobody trains, so nothing waits for a draw.
-    fn hand_over(&self) -> Result<HandOver, Box<dyn std::error::Error>> {
+    pub(crate) fn hand_over(&self) -> Result<HandOver, Box<dyn std::error::Error>> {
         let RunFile { replay, learner, .. } = &self.facts.run_file;
         let hand_over = HandOver::new(Replay::new(replay, learner.batch)?);
         hand_over.end_training();
         Ok(hand_over)
     }
 
-    fn ingest(&self, observer: &Observer) -> Result<Ingest, Box<dyn std::error::Error>> {
+    pub(crate) fn ingest(&self, observer: &Observer) -> Result<Ingest, Box<dyn std::error::Error>> {
         let Task { environment, undelayed, .. } = &self.task;
         let run_file = &self.facts.run_file;
         let data = EvaluationData::load(run_file, &self.task, Path::new(""))
@@ -223,8 +226,10 @@ impl Keeping {
     ) {
         while let Some(arrival) = arrivals.recv().await {
             sleep(self.busy(&mut stream)).await;
-            if self.world.setting.durable {
-                sleep(SYNC.mul_f64(stream.uniform())).await;
+            let Setting { durable, mistake, .. } = self.world.setting;
+            let sync = SYNC.mul_f64(stream.uniform());
+            if durable && mistake != Some(Mistake::AckBeforeCommit) {
+                sleep(sync).await;
             }
             let before = self.roster.books();
             ingest.take(&arrival);
@@ -238,8 +243,15 @@ impl Keeping {
                 let wrong = format!("{accepted} and {rejected} are to be counted, not {counted:?}");
                 self.world.went_wrong(wrong);
             }
-            if self.world.setting.durable {
-                self.write();
+            if mistake == Some(Mistake::AckBeforeCommit) {
+                sleep(LATE).await;
+            }
+            match mistake {
+                Some(Mistake::RecordsWithoutMarks) => {
+                    held(&self.world.disk).decided = held(&self.decided).clone();
+                }
+                _ if durable => self.write(),
+                _ => {}
             }
         }
     }

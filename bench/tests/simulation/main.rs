@@ -4,10 +4,12 @@
 
 mod actor;
 mod checks;
+mod duplicates;
 mod faults;
 mod learner;
 mod network;
 mod run;
 mod seeds;
+mod slow_peer;
 mod trace;
 mod world;

@@ -1,12 +1,12 @@
 //! Many seeds, the seeds that failed before, one seed to look at, and one seed twice.
 
 use std::cell::Cell;
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, MutexGuard, Once};
 use std::time::Duration;
 
 use crate::run::{Report, Totals, run};
 use crate::trace::Trace;
-use crate::world::{Setting, held};
+use crate::world::{Mistake, Setting, held};
 
 /// Seeds that failed once; always run.
 const FAILED_BEFORE: &[u64] = &[];
@@ -24,6 +24,8 @@ fn setting(seed: u64) -> Setting {
         seed,
         durable: seed.is_multiple_of(2),
         actors: 3,
+        mistake: None,
+        most_sessions: if seed.is_multiple_of(3) { 3 } else { 64 },
         pause: Duration::from_millis(200),
         slowness: Duration::from_millis(30),
     }
@@ -31,6 +33,11 @@ fn setting(seed: u64) -> Setting {
 
 /// As [`run`]; a panic in a task of a host, which tokio contains, is an error, too.
 fn run_seed(seed: u64, trace: &Trace) -> Result<Report, String> {
+    run_setting(setting(seed), trace)
+}
+
+/// One simulation after the other.
+fn run_setting(setting: Setting, trace: &Trace) -> Result<Report, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
@@ -39,11 +46,9 @@ fn run_seed(seed: u64, trace: &Trace) -> Result<Report, String> {
             before(info);
         }));
     });
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = held(&ONE_AT_A_TIME);
-    align_task_ids();
+    let _alone = alone();
     let before = PANICS.get();
-    let report = run(setting(seed), trace)?;
+    let report = run(setting, trace)?;
     match PANICS.get() == before {
         true => Ok(report),
         false => Err("a task panicked".to_owned()),
@@ -53,6 +58,13 @@ fn run_seed(seed: u64, trace: &Trace) -> Result<Report, String> {
 /// Tokio numbers tasks over the whole process, and the tasks of a crashed host end in an order that
 /// depends on their numbers: every simulation starts at the same one, modulo a power of two, and no
 /// two run at the same time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let alone = held(&ONE_AT_A_TIME);
+    align_task_ids();
+    alone
+}
+
 fn align_task_ids() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -65,15 +77,19 @@ fn align_task_ids() {
     });
 }
 
-fn number(variable: &str) -> Option<u64> {
+pub(crate) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Whether the full counts are wanted.
+pub(crate) fn is_full() -> bool {
+    std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full")
 }
 
 /// The seeds of this run: `TRIBUTARY_SEED` is the first of the random ones.
 fn seeds() -> Vec<u64> {
-    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full");
     let first = number("TRIBUTARY_SEED").unwrap_or(1);
-    let count = if is_full { FULL } else { QUICK };
+    let count = if is_full() { FULL } else { QUICK };
     FAILED_BEFORE.iter().copied().chain(first..first + count).collect()
 }
 
@@ -104,6 +120,22 @@ fn the_same_seed_gives_the_same_trace() {
         let [first, second] = reports.map(|report| report.unwrap().digest);
         assert_eq!(first, second, "seed {seed}");
         assert!(first.events > 1_000, "seed {seed}: {} events", first.events);
+    }
+}
+
+#[test]
+fn planted_mistakes_are_found() {
+    for (mistake, symptom) in [
+        (Mistake::AckBeforeCommit, "does not remember"),
+        (Mistake::RecordsWithoutMarks, "was counted twice"),
+    ] {
+        let run = |seed| {
+            let setting = Setting { mistake: Some(mistake), ..setting(seed) };
+            run_setting(setting, &Trace::default()).err()
+        };
+        let found: Vec<String> = (2..=10).step_by(2).filter_map(run).collect();
+        println!("{mistake:?}: {} of 5 seeds find it", found.len());
+        assert!(found.iter().any(|error| error.contains(symptom)), "{mistake:?}: {found:?}");
     }
 }
 

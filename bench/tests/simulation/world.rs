@@ -16,6 +16,16 @@ use tributary_learner::roster::Roster;
 
 use crate::network::Cutter;
 
+/// An error planted in the simulated disk: what would be wrong with the simulation if it were not
+/// found?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// Records are acked, then they are written.
+    AckBeforeCommit,
+    /// Records are written without the marks that tell them apart from duplicates.
+    RecordsWithoutMarks,
+}
+
 /// What one simulation is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
@@ -23,6 +33,10 @@ pub(crate) struct Setting {
     /// Acks mean "on disk".
     pub(crate) durable: bool,
     pub(crate) actors: usize,
+    pub(crate) mistake: Option<Mistake>,
+    /// With room for no more than its actors, one that comes back waits until its old session is
+    /// found to be dead.
+    pub(crate) most_sessions: usize,
     /// The mean time between two batches of an actor.
     pub(crate) pause: Duration,
     /// The longest that the learner takes for a batch, when nothing holds it up.
