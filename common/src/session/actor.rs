@@ -71,7 +71,7 @@ pub struct Outgoing<'a, T> {
     pub records: Vec<&'a T>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Item<T> {
     key: RecordKey,
     bytes: u64,
@@ -79,7 +79,7 @@ struct Item<T> {
 }
 
 /// An actor's sessions from its start to its end, over all its connections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ActorSession<T> {
     state: State,
     identity: Option<Identity>,

@@ -26,7 +26,9 @@ enum Event {
     DeliverZombie,
     Settle,
     Disconnect(usize, bool),
-    ActorCrash(usize),
+    ActorCrash(usize, bool),
+    /// What the learner's disk was asked for first is on it.
+    Commit,
     Checkpoint,
     LearnerCrash,
 }
@@ -39,14 +41,33 @@ enum Down {
 
 type Message = (SessionKey, Incoming, Vec<u64>);
 
+/// What waits for the disk of a durable run; nobody hears of it before.
+enum Commit {
+    /// A new epoch, before its Welcome.
+    Epoch(usize, SessionKey),
+    /// Records, before their ack.
+    Records(Message),
+}
+
 #[derive(Default)]
 struct Actor {
     session: ActorSession<u64>,
+    spool: Spool,
     stream: Option<SessionKey>,
+    /// Whether the stream's epoch is on the learner's disk: Welcome is not sent before.
+    is_kept: bool,
     up: VecDeque<Message>,
     down: VecDeque<Down>,
     completed: Vec<u64>,
     acked: BTreeSet<u64>,
+}
+
+/// What an actor of a durable run finds when it comes back: its session as of the last Welcome, and
+/// what it completed since. Acks are not in it, so it may hold again what is acked.
+#[derive(Default)]
+struct Spool {
+    welcomed: ActorSession<u64>,
+    completed: Vec<u64>,
 }
 
 struct World {
@@ -54,6 +75,7 @@ struct World {
     incarnation: u32,
     learner: Sessions,
     queue: VecDeque<Message>,
+    commits: VecDeque<Commit>,
     /// Records decided, in order, and how many of them the last checkpoint holds.
     decided: Vec<u64>,
     saved: (SavedSessions, usize),
@@ -81,12 +103,13 @@ impl World {
         let learner = Sessions::new(config(durable, 1));
         let saved = (learner.save(), 0);
         let actors = (0..actors).map(|_| Actor::default()).collect();
-        let (queue, zombies, decided, half_open) = Default::default();
+        let (queue, commits, zombies, decided, half_open) = Default::default();
         Self {
             durable,
             incarnation: 1,
             learner,
             queue,
+            commits,
             decided,
             saved,
             actors,
@@ -110,10 +133,14 @@ impl World {
             Event::DeliverZombie => self.deliver_zombie(),
             Event::Settle => self.settle(),
             Event::Disconnect(i, noticed) => self.disconnect(i, noticed),
-            Event::ActorCrash(i) => {
-                self.disconnect(i, true);
-                self.actors[i] = Actor::default();
+            Event::ActorCrash(i, noticed) => {
+                self.disconnect(i, noticed);
+                match self.durable {
+                    true => self.actors[i].restore(),
+                    false => self.actors[i] = Actor::default(),
+                }
             }
+            Event::Commit => self.commit(),
             Event::Checkpoint => self.checkpoint(),
             Event::LearnerCrash => self.learner_crash(),
         }
@@ -123,8 +150,9 @@ impl World {
     fn complete(&mut self, i: usize) {
         let actor = &mut self.actors[i];
         let id = self.records;
-        if actor.session.complete(id, 40 + id % 61).is_ok() {
+        if actor.session.complete(id, bytes_of(id)).is_ok() {
             actor.completed.push(id);
+            actor.spool.completed.push(id);
             self.records += 1;
         }
     }
@@ -145,10 +173,25 @@ impl World {
             }
         };
         let Identity { actor: id, epoch, .. } = admission.identity;
-        actor.stream = Some(SessionKey { actor: id, epoch });
+        let session = SessionKey { actor: id, epoch };
+        actor.stream = Some(session);
+        // What is said next, acks of earlier sessions' records too, waits behind Welcome.
         actor.down.push_back(Down::Welcome(admission));
+        actor.is_kept = !self.durable;
         if self.durable {
-            self.checkpoint();
+            self.commits.push_back(Commit::Epoch(i, session));
+        }
+    }
+
+    /// The first of what waits is on disk: now it may be told.
+    fn commit(&mut self) {
+        match self.commits.pop_front() {
+            Some(Commit::Epoch(i, session)) => {
+                self.checkpoint();
+                self.actors[i].is_kept |= self.actors[i].stream == Some(session);
+            }
+            Some(Commit::Records(message)) => self.decide(message),
+            None => {}
         }
     }
 
@@ -157,7 +200,7 @@ impl World {
         let Some(outgoing) = actor.session.take(150) else { return };
         let ids: Vec<u64> = outgoing.records.iter().map(|&&id| id).collect();
         let RecordKey { epoch, seq: first } = outgoing.first;
-        let bytes = ids.iter().map(|id| 40 + id % 61).sum();
+        let bytes = ids.iter().copied().map(bytes_of).sum();
         let incoming = Incoming { epoch, first, count: ids.len() as u64, bytes };
         actor.up.push_back((actor.stream.unwrap(), incoming, ids));
     }
@@ -182,11 +225,15 @@ impl World {
 
     fn deliver_down(&mut self, i: usize) {
         let actor = &mut self.actors[i];
+        if !actor.is_kept {
+            return;
+        }
         match actor.down.pop_front() {
             Some(Down::Welcome(admission)) => {
                 let Admission { identity, acked, .. } = admission;
                 actor.note_acked(&acked);
                 actor.session.welcome(identity, &acked).unwrap();
+                actor.spool = Spool { welcomed: actor.session.clone(), completed: Vec::new() };
                 self.learner.ready(actor.stream.unwrap()).unwrap();
                 self.grant();
             }
@@ -200,7 +247,14 @@ impl World {
     }
 
     fn settle(&mut self) {
-        let Some((session, incoming, ids)) = self.queue.pop_front() else { return };
+        let Some(message) = self.queue.pop_front() else { return };
+        match self.durable {
+            true => self.commits.push_back(Commit::Records(message)),
+            false => self.decide(message),
+        }
+    }
+
+    fn decide(&mut self, (session, incoming, ids): Message) {
         let rejected = vec![RejectionReason::Stale; ids.iter().filter(|&id| id % 7 == 0).count()];
         let settlement = Settlement {
             epoch: incoming.epoch,
@@ -254,6 +308,7 @@ impl World {
         self.zombies.clear();
         self.half_open.clear();
         self.queue.clear();
+        self.commits.clear();
         self.incarnation += 1;
         let config = config(self.durable, self.incarnation);
         self.learner = Sessions::restore(config, self.saved.0.clone());
@@ -265,7 +320,12 @@ impl World {
         assert_eq!(unique.len(), self.decided.len(), "a record was counted twice");
         let bound = BUDGET_BYTES + RECORD_BYTES * config(true, 1).most_sessions as u64;
         assert!(self.learner.outstanding_bytes() <= bound, "{}", self.learner.outstanding_bytes());
-        let queued: u64 = self.queue.iter().map(|(_, incoming, _)| incoming.bytes).sum();
+        let committing = self.commits.iter().filter_map(|commit| match commit {
+            Commit::Records(message) => Some(message),
+            Commit::Epoch(..) => None,
+        });
+        let undecided = self.queue.iter().chain(committing);
+        let queued: u64 = undecided.map(|(_, incoming, _)| incoming.bytes).sum();
         assert_eq!(queued, self.learner.held_bytes(), "queued and not on the bill");
         for Actor { session, completed, .. } in &self.actors {
             let held = session.unacked_records() as u64;
@@ -280,7 +340,8 @@ impl World {
             let busy = |Actor { session, .. }: &Actor| {
                 session.unacked_records() > 0 || session.state() != State::Streaming
             };
-            if self.queue.is_empty() && !self.actors.iter().any(busy) {
+            let is_decided = self.queue.is_empty() && self.commits.is_empty();
+            if is_decided && !self.actors.iter().any(busy) {
                 return;
             }
             for i in 0..self.actors.len() {
@@ -290,6 +351,7 @@ impl World {
                 self.apply(&Event::DeliverUp(i));
             }
             self.apply(&Event::Settle);
+            self.apply(&Event::Commit);
         }
         panic!("the sessions are stuck: {:?}", self.learner);
     }
@@ -314,7 +376,21 @@ impl World {
     }
 }
 
+/// What a record costs: up to `RECORD_BYTES`.
+fn bytes_of(id: u64) -> u64 {
+    40 + id % 61
+}
+
 impl Actor {
+    /// Comes back with what its spool holds.
+    fn restore(&mut self) {
+        self.session = self.spool.welcomed.clone();
+        self.session.disconnect();
+        for &id in &self.spool.completed {
+            self.session.complete(id, bytes_of(id)).unwrap();
+        }
+    }
+
     fn note_acked(&mut self, acked: &[Acked]) {
         for (key, &id) in self.session.held() {
             if acked.iter().any(|a| a.epoch == key.epoch && key.seq < a.below) {
@@ -335,7 +411,8 @@ fn event(actors: usize) -> impl Strategy<Value = Event> {
         2 => Just(Event::DeliverZombie),
         10 => Just(Event::Settle),
         2 => (i(), any::<bool>()).prop_map(|(i, noticed)| Event::Disconnect(i, noticed)),
-        1 => i().prop_map(Event::ActorCrash),
+        1 => (i(), any::<bool>()).prop_map(|(i, noticed)| Event::ActorCrash(i, noticed)),
+        12 => Just(Event::Commit),
         1 => Just(Event::Checkpoint),
         1 => Just(Event::LearnerCrash),
     ]
