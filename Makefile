@@ -13,7 +13,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
-	bench-curves bench-atlas bench-bitseq bench-modes clean
+	bench-curves bench-atlas bench-bitseq bench-modes soak clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -78,6 +78,9 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
+
+soak: setup ## the long proofs of reliability with their full counts (10 minutes)
+	TRIBUTARY_SOAK=full cargo test --locked -p tributary-bench --test simulation -- --nocapture
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean

@@ -13,8 +13,7 @@ use crate::pipeline::{Order, Pipeline};
 use crate::progress::Progress;
 
 /// Opens a connection to an endpoint.
-pub type Connect =
-    Arc<dyn Fn(Endpoint) -> BoxFuture<Channel, transport::Error> + Send + Sync>;
+pub type Connect = Arc<dyn Fn(Endpoint) -> BoxFuture<Channel, transport::Error> + Send + Sync>;
 
 /// Starts what makes an order's records.
 pub type Start = Arc<dyn Fn(&Order, &Works<'_>) -> Result<Pipeline, ActorError> + Send + Sync>;

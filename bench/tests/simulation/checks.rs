@@ -40,8 +40,7 @@ pub(crate) fn at_the_end(world: &World) -> Result<(), String> {
     let decided = held(&running.decided).clone();
     let everything = counted_once(&decided)?;
     let lives = held(&world.lives).clone();
-    let handed: BTreeSet<u32> =
-        lives.iter().flat_map(|life| held(&life.handed).clone()).collect();
+    let handed: BTreeSet<u32> = lives.iter().flat_map(|life| held(&life.handed).clone()).collect();
     if let Some(invented) = everything.iter().find(|id| !handed.contains(id)) {
         return Err(format!("record {invented} was accepted and never made"));
     }

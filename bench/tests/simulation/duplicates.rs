@@ -134,7 +134,8 @@ fn view(seq: Seq, id: u32) -> TrajectoryView<'static> {
 
 #[test]
 fn records_that_are_sent_again_are_accepted_once() {
-    let (seed, records) = (number("TRIBUTARY_SEED").unwrap_or(1), if is_full() { FULL } else { QUICK });
+    let (seed, records) =
+        (number("TRIBUTARY_SEED").unwrap_or(1), if is_full() { FULL } else { QUICK });
     let mut random = Stream::new(seed, Purpose::Walk, 0, 0);
     let mut pair = Pair::new(records);
     let mut sessions = 0;

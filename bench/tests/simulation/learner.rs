@@ -83,7 +83,8 @@ pub(crate) async fn run(world: Arc<World>) -> turmoil::Result {
     parts.sessions.most_sessions = world.setting.most_sessions;
     let roster = Arc::new(Roster::restore(parts.sessions, sessions, 1));
     let decided = Arc::new(Mutex::new(decided));
-    let running = Running { incarnation, roster: Arc::clone(&roster), decided: Arc::clone(&decided) };
+    let running =
+        Running { incarnation, roster: Arc::clone(&roster), decided: Arc::clone(&decided) };
     *held(&world.running) = Some(running);
 
     let (publisher, newest) = Publisher::new();

@@ -104,7 +104,13 @@ fn nothing_is_lost_or_counted_twice_and_everybody_goes_on() {
         }
     }
     println!("first seed {}: {totals}", seeds[0]);
-    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} failed:\n{}",
+        failed.len(),
+        seeds.len(),
+        failed.join("\n")
+    );
 }
 
 #[test]

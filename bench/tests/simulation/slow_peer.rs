@@ -165,9 +165,8 @@ fn an_actor_that_stands_still_for_20_seconds_goes_on_on_the_same_link() {
     simulation.release(actor::name(0), LEARNER);
     let held_up = Arc::clone(&world.current()[0]);
     let made = held_up.stamped();
-    let is_on = step_until(&mut simulation, &world, Duration::from_secs(1), || {
-        held_up.acked() > made
-    });
+    let is_on =
+        step_until(&mut simulation, &world, Duration::from_secs(1), || held_up.acked() > made);
     assert!(is_on.unwrap(), "not on within a second");
     assert_eq!((before.len(), epochs()), (2, before), "the links are others");
     assert!(rate > 50.0, "the other one was slowed to {rate} records a second");
