@@ -163,6 +163,14 @@ impl LearnerSession {
             let (ours, theirs) = ("another one", "not the one issued");
             return Err(Refusal::new(RefusalCode::Identity, "secret", ours, theirs, advice));
         }
+        // The epoch in which it stamps is always among its leftovers.
+        let stamping = resume.leftovers.iter().map(|leftover| leftover.epoch).max();
+        if self.link.ready && stamping.is_some_and(|stamping| stamping < self.newest) {
+            // A hello that was overtaken on its way must not end the session that overtook it.
+            let advice = "this hello is older than the actor's session, wait until that is over";
+            let (ours, theirs) = (self.newest, stamping.unwrap_or_default());
+            return Err(Refusal::new(RefusalCode::Full, "session", ours, theirs, advice));
+        }
         for leftover in &resume.leftovers {
             self.check_leftover(leftover, epoch, durable)?;
         }
@@ -177,24 +185,32 @@ impl LearnerSession {
         self.books.accepted += lost;
         self.books.lost_in_restart += lost;
 
-        self.forget_marks(&resume.leftovers);
         let acked = resume.leftovers.iter().map(|leftover| self.take_up(leftover)).collect();
+        self.forget_marks(&resume.leftovers, stamping);
         self.marks.insert(epoch, Mark::default());
         self.newest = epoch;
         self.link = Link { connected: true, ..Link::default() };
         Ok(acked)
     }
 
-    /// Drops the marks of epochs of which neither side holds anything.
-    fn forget_marks(&mut self, leftovers: &[Leftover]) {
+    /// Drops the marks of epochs of which neither side holds anything. Epochs above the one in which
+    /// the actor stamped at this hello are not over: it may have been overtaken by the hello of a
+    /// session in which the actor stamps now.
+    fn forget_marks(&mut self, leftovers: &[Leftover], stamping: Option<Epoch>) {
         let named = |epoch: &Epoch| leftovers.iter().any(|leftover| leftover.epoch == *epoch);
         let over = |(&epoch, mark): (&Epoch, &Mark)| {
             (mark.settled == mark.received && !named(&epoch)).then_some(epoch)
         };
         let over: Vec<Epoch> = self.marks.iter().filter_map(over).collect();
         for epoch in over {
-            self.marks.remove(&epoch);
-            self.done = self.done.max(epoch);
+            let is_done = stamping.is_some_and(|stamping| epoch <= stamping);
+            let is_empty = self.marks.get(&epoch).is_none_or(|mark| mark.received == 0);
+            if is_done {
+                self.done = self.done.max(epoch);
+            }
+            if is_done || is_empty {
+                self.marks.remove(&epoch);
+            }
         }
     }
 
@@ -468,10 +484,44 @@ mod tests {
         session.receive(e, &incoming(1, 0, 1, 10)).unwrap();
         let fresh = Settlement { epoch: e, accepted: 1, rejected: &[], bytes: 10 };
         session.settle(&fresh).unwrap();
-        session.resume(&resume(1, vec![]), epoch(1, 2), true).unwrap();
+        let stamping = |counter, acked| Leftover {
+            epoch: epoch(1, counter),
+            acked_below: Seq(acked),
+            next: Seq(acked),
+        };
+        session.resume(&resume(1, vec![stamping(1, 1)]), epoch(1, 2), true).unwrap();
+        session.resume(&resume(1, vec![stamping(2, 0)]), epoch(1, 3), true).unwrap();
         let duplicates = Settlement { accepted: 0, ..fresh };
         assert_eq!(session.settle(&duplicates), Ok(Acked { epoch: e, below: Seq(0) }));
         assert_eq!(session.settle(&fresh), Err(Violation::UnknownEpoch { epoch: e }));
+    }
+
+    #[test]
+    fn a_hello_that_was_overtaken_loses_no_record() {
+        let leftover = |counter, next| Leftover {
+            epoch: epoch(1, counter),
+            acked_below: Seq(0),
+            next: Seq(next),
+        };
+        let mut session = ready();
+        session.close();
+        // Two hellos of the same state; the actor lives on with the answer to the first, and stamps
+        // in epoch 2.
+        session.resume(&resume(0, vec![leftover(1, 0)]), epoch(1, 2), true).unwrap();
+        session.resume(&resume(0, vec![leftover(1, 0)]), epoch(1, 3), true).unwrap();
+        let held = leftover(2, 3);
+        let acked = session.resume(&resume(0, vec![held]), epoch(1, 4), true).unwrap();
+        assert_eq!(acked, [Acked { epoch: epoch(1, 2), below: Seq(0) }], "nothing came of it");
+
+        session.ready(epoch(1, 4)).unwrap();
+        session.grant(100);
+        session.receive(epoch(1, 4), &incoming(2, 0, 3, 30)).unwrap();
+        let settlement = Settlement { epoch: epoch(1, 2), accepted: 3, rejected: &[], bytes: 30 };
+        session.settle(&settlement).unwrap();
+        let before = session.clone();
+        let overtaken = session.resume(&resume(0, vec![leftover(1, 0)]), epoch(1, 5), true);
+        assert!(overtaken.unwrap_err().code.retryable());
+        assert_eq!(session, before, "it does not end the session that overtook it");
     }
 
     #[test]

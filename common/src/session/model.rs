@@ -24,6 +24,8 @@ enum Event {
     DeliverUp(usize),
     DeliverDown(usize),
     DeliverZombie,
+    /// A hello of an actor's earlier connection arrives behind those of later ones.
+    OvertakenHello(usize),
     Settle,
     Disconnect(usize, bool),
     ActorCrash(usize, bool),
@@ -58,6 +60,8 @@ struct Actor {
     is_kept: bool,
     up: VecDeque<Message>,
     down: VecDeque<Down>,
+    /// What it said at its last hello and at the one before.
+    hellos: [Option<Resume>; 2],
     completed: Vec<u64>,
     acked: BTreeSet<u64>,
 }
@@ -131,6 +135,7 @@ impl World {
             }
             Event::DeliverDown(i) => self.deliver_down(i),
             Event::DeliverZombie => self.deliver_zombie(),
+            Event::OvertakenHello(i) => self.overtaken_hello(i),
             Event::Settle => self.settle(),
             Event::Disconnect(i, noticed) => self.disconnect(i, noticed),
             Event::ActorCrash(i, noticed) => {
@@ -163,6 +168,8 @@ impl World {
             return;
         }
         let resume = actor.session.hello().unwrap();
+        let last = std::mem::replace(&mut actor.hellos[0], resume.clone());
+        actor.hellos[1] = last;
         let admission = match self.learner.hello(resume.as_ref(), Secret([i as u8; 16])) {
             Ok(admission) => admission,
             Err(refusal) => {
@@ -180,6 +187,16 @@ impl World {
         actor.is_kept = !self.durable;
         if self.durable {
             self.commits.push_back(Commit::Epoch(i, session));
+        }
+    }
+
+    /// Its own connection is gone, so nobody hears the answer.
+    fn overtaken_hello(&mut self, i: usize) {
+        let hellos = self.actors[i].hellos.clone();
+        for resume in hellos.into_iter().flatten() {
+            let Ok(admission) = self.learner.hello(Some(&resume), resume.secret) else { continue };
+            let Identity { actor, epoch, .. } = admission.identity;
+            self.half_open.push(SessionKey { actor, epoch });
         }
     }
 
@@ -234,8 +251,12 @@ impl World {
                 actor.note_acked(&acked);
                 actor.session.welcome(identity, &acked).unwrap();
                 actor.spool = Spool { welcomed: actor.session.clone(), completed: Vec::new() };
-                self.learner.ready(actor.stream.unwrap()).unwrap();
-                self.grant();
+                match self.learner.ready(actor.stream.unwrap()) {
+                    Ok(()) => self.grant(),
+                    // Overtaken: its stream just ends.
+                    Err(Violation::Fenced { .. }) => self.disconnect(i, true),
+                    Err(other) => panic!("{other}"),
+                }
             }
             Some(Down::Credit(credit)) => actor.session.grant(credit).unwrap(),
             Some(Down::Ack(acked)) => {
@@ -409,6 +430,7 @@ fn event(actors: usize) -> impl Strategy<Value = Event> {
         12 => i().prop_map(Event::DeliverUp),
         16 => i().prop_map(Event::DeliverDown),
         2 => Just(Event::DeliverZombie),
+        2 => i().prop_map(Event::OvertakenHello),
         10 => Just(Event::Settle),
         2 => (i(), any::<bool>()).prop_map(|(i, noticed)| Event::Disconnect(i, noticed)),
         1 => (i(), any::<bool>()).prop_map(|(i, noticed)| Event::ActorCrash(i, noticed)),
