@@ -20,6 +20,7 @@ pub mod progress;
 pub mod scoring;
 mod search;
 mod signals;
+mod watchdog;
 mod weights;
 mod workers;
 

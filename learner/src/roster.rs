@@ -13,6 +13,7 @@ use tributary_common::session::learner::{Incoming, Settlement, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::session::sessions::{Admission, SavedSessions, Sessions, SessionsConfig};
 use tributary_common::session::{Resume, Secret, SessionKey};
+use tributary_proto::convert::actor::Attempt;
 
 use crate::locks::lock;
 use crate::outbox::{DrainNotice, Outbox, Rejection};
@@ -32,6 +33,8 @@ pub struct Card {
     pub host: String,
     /// Its process id there.
     pub process: u32,
+    /// Which of its program's Hellos that was, if it was told.
+    pub attempt: Option<Attempt>,
 }
 
 /// What an actor reports now and then.
@@ -163,6 +166,7 @@ impl Roster {
             let (ours, advice) = (&drain.reason, "nothing is left to do for this run");
             return Err(Refusal::new(RefusalCode::Complete, "run", ours, "one more actor", advice));
         }
+        inner.refuse_overtaken(&card, resume)?;
         let admission = inner.sessions.hello(resume, secret)?;
         let identity = admission.identity;
         if let Some(fenced) = admission.fenced
@@ -300,6 +304,19 @@ impl Inner {
         if let Some(known) = self.known.get_mut(&actor) {
             known.heard = Instant::now();
         }
+    }
+
+    /// A Hello that its program gave up, for instance while the learner stood still, is heard late,
+    /// perhaps behind the one that counts: its session would fence the living one.
+    fn refuse_overtaken(&self, card: &Card, resume: Option<&Resume>) -> Result<(), Refusal> {
+        let latest = resume.and_then(|resume| self.known.get(&resume.actor)?.card.attempt);
+        let Some((attempt, latest)) = card.attempt.zip(latest) else { return Ok(()) };
+        if !attempt.is_overtaken_by(latest) {
+            return Ok(());
+        }
+        let (ours, theirs) = (latest.number, attempt.number);
+        let advice = "nothing is to be done: a later one of the same program has been heard";
+        Err(Refusal::new(RefusalCode::Full, "hello", ours, theirs, advice))
     }
 
     /// The first of the settings that the fewest connected actors have.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::transport::Endpoint;
 use tributary_common::ids::RunId;
@@ -21,6 +22,7 @@ use tributary_common::session::actor::{ActorSession, ActorSessionError};
 use tributary_common::session::back_off::BackOff;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_proto::convert::WireError;
+use tributary_proto::convert::actor::Attempt;
 use tributary_proto::limits;
 
 use crate::error::ActorError;
@@ -28,7 +30,7 @@ use crate::newest::Newest;
 use crate::pipeline::Pipeline;
 use crate::progress::{Edge, Progress};
 use crate::scoring::Record;
-use crate::{ActorConfig, Outcome, Shutdown};
+use crate::{ActorConfig, Outcome, Shutdown, watchdog};
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,8 @@ pub(crate) struct Link {
     lost_since: Instant,
     back_off: BackOff,
     random: Stream,
+    /// The last Hello that was said.
+    attempt: Attempt,
 }
 
 /// What runs since the first Welcome.
@@ -123,9 +127,12 @@ impl Link {
         let endpoint = limits::endpoint(&config.learner)?;
         // Jitter wants other numbers in each process, not the run's seed.
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
+        let mut random = Stream::new(now, Purpose::Walk, u64::from(std::process::id()), 0);
+        let attempt = Attempt { program: random.bits().max(1), number: 0 };
         Ok(Self {
             endpoint,
-            random: Stream::new(now, Purpose::Walk, u64::from(std::process::id()), 0),
+            random,
+            attempt,
             config,
             registry,
             shutdown,
@@ -143,6 +150,8 @@ impl Link {
 
     /// Lives until the actor is drained, fails, or gives the learner up.
     pub(crate) async fn run(mut self) -> Result<Outcome, ActorError> {
+        let watching = tokio::spawn(watchdog::watch(Arc::clone(&self.progress)));
+        let _watching = AbortOnDropHandle::new(watching);
         let result = self.live().await;
         self.stop.cancel();
         result.map(|reason| Outcome {
@@ -208,6 +217,12 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Lets the learner tell this Hello from one that was given up and is heard late.
+    fn next_attempt(&mut self) -> Attempt {
+        self.attempt.number += 1;
+        self.attempt
     }
 
     /// Starts no trajectory any more; whatever is complete may still be sent for so long.

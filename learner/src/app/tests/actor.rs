@@ -35,6 +35,7 @@ pub(super) fn hello(resume: Option<Resume>) -> Hello {
         process: 7,
         threads: 1,
         resume,
+        attempt: None,
     }
 }
 

@@ -119,7 +119,8 @@ impl TestLearner {
         });
         let path = folder.path().join("run/address.json");
         until("the learner's address", || path.exists() || ended.is_finished()).await;
-        assert!(!ended.is_finished(), "{:?}", ended.await);
+        // A short run may be over already, but it has told its address.
+        assert!(path.exists(), "{:?}", ended.await);
         let address: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         let text = |key: &str| address[key].as_str().unwrap().to_owned();
         Self { url: text("grpc"), http: text("http"), folder, seen, interrupt, ended }
