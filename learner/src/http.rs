@@ -73,3 +73,33 @@ async fn readiness(State(shown): State<Shown>) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::body::to_bytes;
+
+    fn shown() -> Shown {
+        Shown { registry: Arc::default(), board: Arc::default() }
+    }
+
+    async fn answer(response: Response) -> (u16, String) {
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1_000).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_stall_is_told_by_readyz_and_a_living_learner_by_healthz() {
+        let shown = shown();
+        assert_eq!(answer(readiness(State(shown.clone())).await).await, (200, "ok\n".into()));
+        let stalled = "stalled: trainer.data for 31 s: no actor has come yet";
+        shown.board.vitals().looked(Readiness::NotReady(stalled.to_owned()));
+        let told = answer(readiness(State(shown.clone())).await).await;
+        assert_eq!(told, (503, format!("{stalled}\n")));
+        assert_eq!(answer(health(State(shown.clone())).await).await, (200, "ok\n".into()));
+        shown.board.vitals().looked(Readiness::Ready);
+        assert_eq!(answer(readiness(State(shown)).await).await.0, 200);
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_common::ids::{ActorId, Epoch, PolicyVersion};
 use tributary_common::session::books::Books;
-use tributary_common::session::learner::{Incoming, Settlement, Violation};
+use tributary_common::session::learner::{Incoming, LearnerSession, Settlement, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::session::sessions::{Admission, SavedSessions, Sessions, SessionsConfig};
 use tributary_common::session::{Resume, Secret, SessionKey};
@@ -57,7 +57,7 @@ pub enum ActorState {
     Connecting,
     /// At work.
     Streaming,
-    /// It has used up its credit.
+    /// It has used up its credit, or what is left of it is not enough for the largest record.
     Backpressured,
     /// It was asked to leave.
     Draining,
@@ -289,8 +289,11 @@ impl Roster {
     pub fn rows(&self) -> Vec<ActorRow> {
         let inner = lock(&self.inner);
         let draining = inner.drain.is_some();
-        let row =
-            |(id, session): (ActorId, &_)| Some(inner.known.get(&id)?.row(id, session, draining));
+        let record = inner.sessions.record_bytes();
+        let row = |(id, session): (ActorId, &LearnerSession)| {
+            let used_up = session.unspent() < record;
+            Some(inner.known.get(&id)?.row(id, session, draining, used_up))
+        };
         inner.sessions.actors().filter_map(row).collect()
     }
 
@@ -350,8 +353,9 @@ impl Known {
     fn row(
         &self,
         id: ActorId,
-        session: &tributary_common::session::learner::LearnerSession,
+        session: &LearnerSession,
         draining: bool,
+        used_up: bool,
     ) -> ActorRow {
         let silent = self.heard.elapsed();
         let state = match (session.is_connected(), session.is_ready()) {
@@ -360,7 +364,7 @@ impl Known {
             (true, _) if silent > SUSPECT_AFTER => ActorState::Suspect,
             (true, false) => ActorState::Connecting,
             (true, true) if draining => ActorState::Draining,
-            (true, true) if session.unspent() == 0 => ActorState::Backpressured,
+            (true, true) if used_up => ActorState::Backpressured,
             (true, true) => ActorState::Streaming,
         };
         let books = session.books().clone();

@@ -92,6 +92,11 @@ impl Sessions {
         }
     }
 
+    /// Bytes of the largest record.
+    pub fn record_bytes(&self) -> u64 {
+        self.config.record_bytes
+    }
+
     /// For a checkpoint: what was settled; pending records will be sent again.
     pub fn save(&self) -> SavedSessions {
         SavedSessions {
