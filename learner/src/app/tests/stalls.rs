@@ -5,7 +5,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tributary_common::session::Resume;
 use tributary_common::session::refusal::RefusalCode;
-use tributary_proto::convert::actor::{ActorEvent, Attempt, Hello};
+use tributary_proto::convert::actor::{Attempt, Hello};
 use tributary_proto::convert::learner::LearnerEvent;
 use tributary_proto::limits;
 use tributary_proto::v1::{ActorState, DrainRequest, StatusReply, StatusRequest};
@@ -106,7 +106,7 @@ async fn a_run_that_ends_is_alive_and_not_ready() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_that_was_given_up_does_not_fence_the_session_that_counts() {
-    let mut learner = TestLearner::start(GRID, &["learner.generated=20"]).await;
+    let mut learner = TestLearner::start(GRID, &["learner.generated=1000"]).await;
     let attempt = |number| Some(Attempt { program: 5, number });
     let first = Hello { attempt: attempt(1), ..hello(None) };
     let (_, _, answer) = greet(&learner.url, first).await;
@@ -128,10 +128,10 @@ async fn a_hello_that_was_given_up_does_not_fence_the_session_that_counts() {
     assert_eq!(actor.acked().await, [], "the session was fenced");
     // Another start of the program counts anew.
     let restarted = Hello { attempt: Some(Attempt { program: 6, number: 1 }), ..hello(resume()) };
-    actor.say(ActorEvent::Goodbye(tributary_proto::v1::Goodbye::default())).await;
     let (outgoing, incoming, answer) = greet(&learner.url, restarted).await;
     assert!(matches!(answer, LearnerEvent::Welcome(_)), "{answer:?}");
     drop((outgoing, incoming));
+    learner.interrupt.cancel();
     let (_, summary) = learner.end().await;
     assert_balance(&summary);
 }
