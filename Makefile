@@ -13,7 +13,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
-	bench-curves bench-atlas bench-bitseq bench-modes clean
+	bench-curves bench-atlas bench-bitseq bench-modes soak clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -78,6 +78,13 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
+
+soak: setup ## stop, kill, slow down and starve real processes, and hold the promises (8 minutes)
+	cargo build --locked --release --workspace
+	$(EXPERIMENT) soak stop
+	$(EXPERIMENT) soak slow
+	$(EXPERIMENT) soak straggler
+	$(EXPERIMENT) soak restart
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean

@@ -33,14 +33,17 @@ pub(super) struct Task {
     pub(super) hidden: &'static str,
     pub(super) batch: usize,
     pub(super) samples_per_insert: f64,
+    /// Trajectories in replay.
+    pub(super) capacity: usize,
 }
 
 impl Task {
     /// Small enough that actors and learner are both busy.
-    pub(super) const USUAL: Self = Self { hidden: "[64, 64]", batch: 64, samples_per_insert: 1.0 };
+    pub(super) const USUAL: Self =
+        Self { hidden: "[64, 64]", batch: 64, samples_per_insert: 1.0, capacity: 20_000 };
 
     fn run_file(&self, seed: u64) -> String {
-        let Self { hidden, batch, samples_per_insert } = self;
+        let Self { hidden, batch, samples_per_insert, capacity } = self;
         format!(
             r#"[run]
 name = "soak"
@@ -55,7 +58,7 @@ r0 = 0.1
 [policy]
 hidden = {hidden}
 [replay]
-capacity = 20_000
+capacity = {capacity}
 samples_per_insert = {samples_per_insert}
 [learner]
 time = "2h"
@@ -131,6 +134,11 @@ impl Crowd {
             .flatten()
             .flatten()
             .any(|entry| entry.file_name().to_str().is_some_and(|name| !name.starts_with('.')))
+    }
+
+    /// Bytes of `metrics.jsonl` so far.
+    pub(super) fn metrics_bytes(&self) -> Result<u64> {
+        Ok(fs::metadata(self.folder.path().join("run/metrics.jsonl"))?.len())
     }
 
     /// The bound on its memory that the learner stated, with all actors and replay, beside `bare`.
