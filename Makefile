@@ -79,7 +79,7 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
 
-soak: setup ## stop, kill, slow down and starve real processes, and hold the promises (8 minutes)
+soak: setup ## stop, kill, slow down and starve real processes, and hold the promises (10 minutes)
 	cargo build --locked --release --workspace
 	$(EXPERIMENT) soak stop
 	$(EXPERIMENT) soak slow

@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 30)]
     actors: usize,
     /// Seconds to look at, after a warm-up of 20
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 180)]
     seconds: u64,
     /// Seed of the run
     #[arg(long, default_value_t = 1)]
@@ -54,12 +54,14 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let metrics = (crowd.metrics_bytes()? - metrics) as f64 / start.elapsed().as_secs_f64();
     let most = samples.iter().map(|(_, mib)| *mib).fold(0.0, f64::max);
     let share = 100.0 * held as f64 / (samples.len() * actors) as f64;
+    let bound = mib(crowd.bare + crowd.stated_bound()?);
     let (summary, acked, unacked) = crowd.finish()?;
     println!(
-        "{seconds} s: learner at most {most:.0} MiB resident, slope {slope:.2} MiB a minute; actors \
+        "{seconds} s: learner at most {most:.0} MiB resident (bound {bound:.0} MiB), slope {slope:.2} MiB a minute; actors \
          held back {share:.0} % of the time; metrics.jsonl grows by {metrics:.0} bytes a second"
     );
     println!("  {}", books::check(&summary, acked, unacked)?);
+    ensure!(most <= bound, "the learner took more memory than it stated");
     ensure!(slope <= MOST_SLOPE, "the learner grows by {slope:.2} MiB a minute");
     ensure!(share > 50.0, "the actors were not held back");
     Ok(())
