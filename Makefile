@@ -79,8 +79,13 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
 
-soak: setup ## the long proofs of reliability with their full counts (10 minutes)
+soak: setup ## the long proofs of reliability: simulated networks, real processes stopped and slowed down (20 minutes)
+	cargo build --locked --release --workspace
 	TRIBUTARY_SOAK=full cargo test --locked -p tributary-bench --test simulation -- --nocapture
+	$(EXPERIMENT) soak stop
+	$(EXPERIMENT) soak slow
+	$(EXPERIMENT) soak straggler
+	$(EXPERIMENT) soak restart
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean

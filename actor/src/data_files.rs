@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 use tributary_proto::convert::chunks::Chunk;
 use tributary_proto::convert::learner::Asset;
-use tributary_proto::v1::FetchRequest;
+use tributary_proto::limits;
 use tributary_proto::v1::assets_client::AssetsClient;
+use tributary_proto::v1::{AssetData, FetchRequest};
 
 use crate::error::ActorError;
 
@@ -61,7 +62,7 @@ async fn receive(
     let request = FetchRequest { blake3: asset.blake3.to_vec(), offset: 0 };
     let mut pieces = client.fetch(request).await?.into_inner();
     let mut hasher = blake3::Hasher::new();
-    while let Some(piece) = pieces.message().await? {
+    while let Some(piece) = next(&mut pieces).await? {
         let piece = Chunk::try_from(piece).map_err(|error| failed(asset, error))?;
         let end = hasher.count().saturating_add(piece.data.len() as u64);
         if piece.offset != hasher.count() || end > asset.size {
@@ -74,6 +75,12 @@ async fn receive(
     }
     file.sync_all().await.map_err(unwritable)?;
     Ok(hasher.finalize())
+}
+
+/// The next piece. A learner that lives and sends nothing must not hold up the actor for ever.
+async fn next(pieces: &mut Streaming<AssetData>) -> Result<Option<AssetData>, Status> {
+    let late = |_| Status::deadline_exceeded("the learner sends no more of a data file");
+    tokio::time::timeout(limits::RPC_TIMEOUT, pieces.message()).await.map_err(late)?
 }
 
 fn unwritable(asset: &Asset, path: &Path, error: &std::io::Error) -> FetchError {

@@ -21,6 +21,7 @@ pub mod scoring;
 mod search;
 mod signals;
 pub mod surroundings;
+mod watchdog;
 mod weights;
 mod workers;
 

@@ -20,7 +20,7 @@ pub enum Edge {
 }
 
 impl Edge {
-    const ALL: [Self; 4] = [Self::Credit, Self::Weights, Self::Reward, Self::Queue];
+    pub(crate) const ALL: [Self; 4] = [Self::Credit, Self::Weights, Self::Reward, Self::Queue];
 
     fn name(self) -> &'static str {
         match self {
@@ -82,9 +82,14 @@ impl Progress {
     /// Seconds waited, summed over threads, for each edge by its name.
     #[must_use]
     pub fn waited_seconds(&self) -> BTreeMap<String, f64> {
-        let seconds =
-            |edge: Edge| self.waited_nanoseconds[edge as usize].load(Relaxed) as f64 * 1e-9;
-        Edge::ALL.into_iter().map(|edge| (edge.name().to_owned(), seconds(edge))).collect()
+        let seconds = self.seconds_by_edge();
+        let named = |edge: Edge| (edge.name().to_owned(), seconds[edge as usize]);
+        Edge::ALL.into_iter().map(named).collect()
+    }
+
+    /// The same by the edges' places in [`Edge::ALL`].
+    pub(crate) fn seconds_by_edge(&self) -> [f64; Edge::ALL.len()] {
+        self.waited_nanoseconds.each_ref().map(|waited| waited.load(Relaxed) as f64 * 1e-9)
     }
 }
 

@@ -18,6 +18,7 @@ mod objectives;
 mod parallel;
 mod report;
 mod run;
+mod soak;
 mod speed;
 mod sub_trajectories;
 mod tasks;
@@ -50,6 +51,9 @@ enum Benchmark {
     Curves(curves::Options),
     /// Holds every combination to its exact distribution, and shows that mistakes are seen
     Atlas(atlas::Options),
+    /// Stops, kills, starves and slows down real processes, and measures what becomes of the run
+    #[command(subcommand)]
+    Soak(soak::Command),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -65,6 +69,7 @@ fn main() -> Result<()> {
         Benchmark::Objectives(options) => objectives::run(&options),
         Benchmark::Curves(options) => curves::run(&options),
         Benchmark::Atlas(options) => atlas::run(&options),
+        Benchmark::Soak(command) => soak::run(&command),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

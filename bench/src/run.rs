@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// `tributary`, which was built beside this program.
+#[derive(Clone)]
 pub(crate) struct Tributary(PathBuf);
 
 /// The `summary.json` of a run.
@@ -25,6 +26,11 @@ impl Tributary {
             );
         }
         Ok(Self(folder.join("tributary")))
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Trains to the end; `changes` are `--set`s.

@@ -1,7 +1,9 @@
 //! `tributary status`: a running learner on one page.
 
 use clap::Args;
-use tributary_proto::v1::{ActorRow, Books, Goals, RunState, SettingYield, StatusReply};
+use tributary_proto::v1::{
+    ActorRow, ActorState, Books, Goals, RunState, SettingYield, StatusReply,
+};
 
 use crate::control::{self, Control};
 use crate::display::{Table, clock, count, grouped, short};
@@ -16,6 +18,9 @@ pub(crate) struct Options {
     learner: String,
 }
 
+/// The share of the median actor's rate below which one is a straggler.
+const STRAGGLING: f64 = 0.1;
+
 /// Asks and prints.
 pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
     let status =
@@ -26,6 +31,11 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
 /// The page.
 fn page(status: &StatusReply) -> String {
     let mut table = Table::default();
+    table.section("stalled");
+    for stall in &status.stalls {
+        let text = format!("for {}: {}", clock(stall.seconds), stall.reason);
+        table.row(&stall.edge.replace('.', " for "), text);
+    }
     table.section("training");
     figures(&mut table, status);
     let tells = |row: &SettingYield| row.good_objects.is_some() || !row.kinds.is_empty();
@@ -51,8 +61,11 @@ fn page(status: &StatusReply) -> String {
         table.row(&edge.replace('.', " for "), short(*seconds));
     }
     table.section("actors");
+    let slow = straggling(&status.actors);
     for actor in &status.actors {
-        table.row(&format!("{} {}", actor.id, actor.name), self::actor(actor));
+        let mark = if slow.contains(&actor.id) { ", a straggler" } else { "" };
+        let text = format!("{}{mark}", self::actor(actor));
+        table.row(&format!("{} {}", actor.id, actor.name), text);
     }
     let state = match status.state() {
         RunState::Unspecified => "in an unknown state",
@@ -159,6 +172,19 @@ fn books(table: &mut Table, books: &Books) {
     table.row("+ waiting", grouped(books.waiting));
 }
 
+/// Connected actors that bring less than a tenth of what the median one brings in the same time.
+fn straggling(actors: &[ActorRow]) -> Vec<u64> {
+    let is_here = |actor: &&ActorRow| {
+        !matches!(actor.state(), ActorState::Lost | ActorState::Gone | ActorState::Connecting)
+    };
+    let mut rates: Vec<f64> =
+        actors.iter().filter(is_here).map(|actor| actor.trajectories_per_second).collect();
+    rates.sort_by(f64::total_cmp);
+    let Some(median) = rates.get(rates.len() / 2) else { return Vec::new() };
+    let is_slow = |actor: &&ActorRow| actor.trajectories_per_second < STRAGGLING * median;
+    actors.iter().filter(is_here).filter(is_slow).map(|actor| actor.id).collect()
+}
+
 fn actor(actor: &ActorRow) -> String {
     let state = actor.state().as_str_name();
     let state = state.trim_start_matches("ACTOR_STATE_").to_lowercase();
@@ -172,4 +198,38 @@ fn actor(actor: &ActorRow) -> String {
         actor.host,
         actor.process,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tributary_proto::v1::Stall;
+
+    fn row(id: u64, state: ActorState, trajectories_per_second: f64) -> ActorRow {
+        ActorRow { id, state: state.into(), trajectories_per_second, ..ActorRow::default() }
+    }
+
+    #[test]
+    fn stalls_and_stragglers_are_on_the_page() {
+        let stall = Stall {
+            edge: "trainer.data".to_owned(),
+            seconds: 95.0,
+            reason: "no actor has come yet".to_owned(),
+            blocking: true,
+        };
+        let streaming = ActorState::Streaming;
+        let actors =
+            vec![row(1, streaming, 40.0), row(2, streaming, 0.4), row(3, ActorState::Lost, 0.0)];
+        assert_eq!(straggling(&actors), [2]);
+        assert_eq!(straggling(&[]), [0; 0]);
+        let page = page(&StatusReply { stalls: vec![stall], actors, ..StatusReply::default() });
+        let stalled = page.lines().find(|line| line.contains("trainer for data"));
+        assert!(
+            stalled.is_some_and(|line| line.ends_with("1:35: no actor has come yet")),
+            "{page}"
+        );
+        let lines: Vec<&str> = page.lines().filter(|line| line.contains("a straggler")).collect();
+        assert_eq!(lines.len(), 1, "{page}");
+        assert!(lines[0].trim().starts_with('2'), "{page}");
+    }
 }

@@ -18,7 +18,7 @@ use crate::entropy::Entropy;
 use crate::error::LearnerError;
 use crate::figures::{Board, RunState};
 use crate::hand_over::HandOver;
-use crate::http;
+use crate::http::{self, Shown};
 use crate::keeper::NothingKept;
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
@@ -28,8 +28,10 @@ use crate::record::{Record, Recorder, RunNames, Summary};
 use crate::roster::Roster;
 use crate::run_directory::RunDirectory;
 use crate::service::{self, RunFacts, ServiceDeps};
+use crate::threads::spawn;
 use crate::training::{TrainError, Training};
 use crate::view::Observer;
+use crate::watchdog;
 use workers::{Common, Ends, Workers};
 
 /// How often the time of the run is looked at.
@@ -91,6 +93,7 @@ pub async fn run(
 impl App {
     fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
         prepared.announce()?;
+        prepared.memory().announce();
         let Prepared { facts, task, data, replay, directory, grpc, http, sessions } = prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
@@ -119,7 +122,10 @@ impl App {
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
         let mut registry = prometheus_client::registry::Registry::default();
         LearnerMetrics::register(&mut registry, observer.clone());
-        tokio::spawn(http::serve(http, Arc::new(registry), stop.child_token()));
+        let shown = Shown { registry: Arc::new(registry), board: Arc::clone(&observer.board) };
+        tokio::spawn(http::serve(http, shown, stop.child_token()));
+        let (watched, until) = (observer.clone(), stop.child_token());
+        spawn("watchdog", move || watchdog::watch(&watched, &until))?;
         let deps = ServiceDeps {
             facts: Arc::clone(&facts),
             roster: Arc::clone(&observer.roster),

@@ -16,6 +16,8 @@ use tributary_common::network::weights::InvalidWeights;
 use tributary_common::network::{Network, Weights};
 use tributary_common::session::sessions::SavedSessions;
 
+use crate::edges::Edge;
+use crate::figures::Board;
 use crate::files;
 use crate::training::{Moments, TrainingState};
 
@@ -101,8 +103,9 @@ impl CheckpointWriter {
     }
 
     /// Writes what comes until nobody can send any more.
-    pub fn run(&self, contents: &Receiver<Contents>) {
+    pub fn run(&self, contents: &Receiver<Contents>, board: &Board) {
         for contents in contents {
+            let _waiting = board.wait(Edge::CheckpointsDisk);
             match self.write(&contents) {
                 Ok(folder) => tracing::info!(folder = %folder.display(), "checkpoint"),
                 Err(error) => tracing::error!(%error, "no checkpoint; training goes on"),

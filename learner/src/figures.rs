@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use tributary_common::exact::Comparison;
 use tributary_common::ids::PolicyVersion;
 
+use crate::edges::{Edge, Waiting};
 use crate::evaluate::EvaluationFigures;
 use crate::locks::lock;
+use crate::watchdog::{Stall, Vitals};
 use crate::yields::SettingYield;
 
 /// Updates over which log Z is averaged for the report.
@@ -18,11 +20,24 @@ const LOG_Z_WINDOW: usize = 1_000;
 /// What the learner is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
+    /// Checkpoint and ledger are being read.
+    Recovering,
     /// Trajectories are taken and trained on.
     #[default]
     Running,
+    /// Nothing is acked, for example because the disk is full.
+    Degraded,
     /// Intake is over; training, evaluation and checkpoint are being finished.
     Stopping,
+}
+
+/// What was counted and not kept, because its files are full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotWritten {
+    /// Rejected trajectories that are not in `rejected.jsonl`.
+    pub rejected: u64,
+    /// Skipped batches that have no file in `skipped/`.
+    pub skipped: u64,
 }
 
 /// An exact comparison and what was compared.
@@ -88,6 +103,10 @@ pub struct Figures {
     pub policy: Option<PolicyVersion>,
     /// Seconds waited, for each edge "who.for_what".
     pub waited_seconds: BTreeMap<&'static str, f64>,
+    /// Hand-overs at which somebody waits without progress, the blocking first.
+    pub stalls: Vec<Stall>,
+    /// What was too much to be written of rejected trajectories and skipped batches.
+    pub not_written: NotWritten,
     /// The last exact comparison.
     pub exact: Option<ExactFigures>,
     /// The other figures of evaluation.
@@ -181,17 +200,30 @@ impl Figures {
 
 /// The one place where the figures are; shared by all threads.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Figures>);
+pub struct Board {
+    figures: Mutex<Figures>,
+    vitals: Vitals,
+}
 
 impl Board {
     /// Changes the figures, briefly.
     pub fn update<T>(&self, change: impl FnOnce(&mut Figures) -> T) -> T {
-        change(&mut lock(&self.0))
+        change(&mut lock(&self.figures))
     }
 
     /// A copy of all of them.
     pub fn figures(&self) -> Figures {
-        lock(&self.0).clone()
+        lock(&self.figures).clone()
+    }
+
+    /// Somebody waits at an edge from now on.
+    pub fn wait(&self, edge: Edge) -> Waiting<'_> {
+        self.vitals.edges.wait(edge)
+    }
+
+    /// What the watchdog shares.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 }
 

@@ -16,6 +16,7 @@ use tributary_common::session::{SessionKey, batch_bytes, record_bytes};
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
 
 use crate::dead_letters::DeadLetters;
+use crate::edges::Edge;
 use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
@@ -137,7 +138,9 @@ impl Ingest {
         let mut insertion = hand_over.try_insert(sound);
         if insertion == Insertion::Full {
             self.settle(arrival, tally);
+            let waiting = self.deps.board.wait(Edge::IngestReplay);
             let (waited_insertion, waited) = hand_over.insert(sound);
+            drop(waiting);
             self.deps.board.update(|figures| figures.waited("ingest.replay", waited));
             insertion = waited_insertion;
         }
@@ -217,6 +220,10 @@ impl Ingest {
     fn flush_dead_letters(&mut self) {
         if let Err(error) = self.deps.dead_letters.flush() {
             tracing::warn!(%error, "rejected trajectories could not be written");
+        }
+        let not_written = self.deps.dead_letters.not_written();
+        if not_written > 0 {
+            self.deps.board.update(|figures| figures.not_written.rejected = not_written);
         }
     }
 }

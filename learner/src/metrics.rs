@@ -10,7 +10,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tributary_common::exact::Comparison;
 
+use crate::figures::NotWritten;
+use crate::memory;
 use crate::view::{Observer, View};
+use crate::watchdog::Stall;
 
 enum Read {
     /// Only ever grows; its name gets `_total`.
@@ -19,6 +22,8 @@ enum Read {
     Gauge(fn(&View) -> Option<f64>),
     /// A counter for each value of one label, which the learner names, not the network.
     Counters(&'static str, fn(&View) -> Vec<(String, f64)>),
+    /// A gauge likewise.
+    Gauges(&'static str, fn(&View) -> Vec<(String, f64)>),
 }
 
 struct Metric {
@@ -103,6 +108,30 @@ const METRICS: &[Metric] = &[
             let waited = view.waited_seconds().into_iter();
             waited.filter(|(edge, _)| known(edge)).collect()
         }),
+    ),
+    metric(
+        "tributary_learner_stalled_seconds",
+        "how long somebody has waited without progress, by edge who.for_what",
+        Read::Gauges("edge", |view| {
+            let seconds =
+                |stall: &Stall| (stall.edge.name().to_owned(), stall.waited.as_secs_f64());
+            view.figures.stalls.iter().map(seconds).collect()
+        }),
+    ),
+    metric(
+        "tributary_learner_not_written",
+        "rejected trajectories and skipped batches without a file, because there are too many",
+        Read::Counters("what", |view| {
+            let NotWritten { rejected, skipped } = view.figures.not_written;
+            [("rejected", rejected), ("skipped", skipped)]
+                .map(|(what, count)| (what.to_owned(), count as f64))
+                .into()
+        }),
+    ),
+    metric(
+        "tributary_learner_memory_bytes",
+        "memory of the process that is resident",
+        Read::Gauge(|_| memory::resident_bytes().map(|bytes| bytes as f64)),
     ),
     metric(
         "tributary_learner_replay_trajectories",
@@ -231,6 +260,13 @@ impl Metric {
                 values(view).into_iter().try_for_each(|(key, value)| {
                     let labels = [(*label, key)];
                     ConstCounter::new(value).encode(metric.encode_family(&labels)?)
+                })
+            }
+            Read::Gauges(label, values) => {
+                let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+                values(view).into_iter().try_for_each(|(key, value)| {
+                    let labels = [(*label, key)];
+                    ConstGauge::new(value).encode(metric.encode_family(&labels)?)
                 })
             }
         }

@@ -23,6 +23,7 @@ use tributary_proto::limits;
 
 use crate::entropy;
 use crate::error::LearnerError;
+use crate::memory::{MemoryBound, Sizes};
 use crate::options::Options;
 use crate::replay::Replay;
 use crate::run_directory::RunDirectory;
@@ -110,6 +111,18 @@ impl Prepared {
         let facts =
             RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
         Ok(Self { facts, task, data, replay, directory, grpc, http, sessions })
+    }
+
+    /// How much memory the learner takes at most.
+    pub fn memory(&self) -> MemoryBound {
+        let RunFacts { run_file, assets, network, .. } = &self.facts;
+        let sizes = Sizes {
+            parameters: network.parameter_count() as u64,
+            capacity: run_file.replay.capacity as u64,
+            max_steps: self.task.environment.max_steps() as u64,
+            assets: assets.iter().map(|(asset, _)| asset.size).sum(),
+        };
+        MemoryBound::new(&self.sessions, &sizes)
     }
 
     /// Tells where the learner listens: `address.json` in the run directory.

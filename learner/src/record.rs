@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use tributary_common::exact::Comparison;
 
 use crate::figures::{ExactFigures, RunState};
+use crate::memory;
 use crate::replay_summary::ReplaySummary;
 use crate::view::View;
 use crate::yields::{self, Yield};
@@ -32,6 +33,8 @@ pub struct Record {
     pub time: f64,
     /// Name to value.
     pub values: BTreeMap<String, f64>,
+    /// The hand-over that does not get on, the blocking one first.
+    pub stalled_edge: Option<&'static str>,
 }
 
 impl Record {
@@ -45,6 +48,9 @@ impl Record {
         line.insert("time".into(), self.time.into());
         for (name, value) in &self.values {
             line.insert(name.clone(), (*value).into());
+        }
+        if let Some(edge) = self.stalled_edge {
+            line.insert("stalled_edge".into(), edge.into());
         }
         Value::Object(line)
     }
@@ -79,8 +85,9 @@ impl Recorder {
         values.insert("trajectories_per_second".into(), self.rate(view.figures.generated));
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let seconds = self.started.elapsed().as_secs_f64();
-        let record =
-            Record { number: self.number, step: view.figures.updates, seconds, time, values };
+        let stalled_edge = view.figures.stalls.first().map(|stall| stall.edge.name());
+        let (number, step) = (self.number, view.figures.updates);
+        let record = Record { number, step, seconds, time, values, stalled_edge };
         let written = writeln!(self.file, "{}", record.to_json()).and_then(|()| self.file.flush());
         (record, written)
     }
@@ -111,6 +118,8 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         ("updates", figures.updates as f64),
         ("samples", figures.samples as f64),
         ("skipped_batches", figures.skipped_batches as f64),
+        ("not_written.rejected", figures.not_written.rejected as f64),
+        ("not_written.skipped", figures.not_written.skipped as f64),
         ("resident", view.resident() as f64),
         ("mean_length", figures.mean_length()),
         ("lag_mean", figures.lag_mean()),
@@ -127,6 +136,11 @@ fn values(view: &View) -> BTreeMap<String, f64> {
             values.insert(name.to_owned(), value);
         }
     };
+    optional("memory_bytes", memory::resident_bytes().map(|bytes| bytes as f64));
+    for stall in &figures.stalls {
+        let name = format!("stalled_seconds.{}", stall.edge.name());
+        optional(&name, Some(stall.waited.as_secs_f64()));
+    }
     optional("loss", figures.loss);
     for (source, loss) in &figures.loss_by_source {
         optional(&format!("loss.{source}"), Some(*loss));

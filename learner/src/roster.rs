@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tributary_common::ids::{ActorId, Epoch, PolicyVersion};
 use tributary_common::session::books::Books;
-use tributary_common::session::learner::{Incoming, Settlement, Violation};
+use tributary_common::session::learner::{Incoming, LearnerSession, Settlement, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::session::sessions::{Admission, SavedSessions, Sessions, SessionsConfig};
 use tributary_common::session::{Resume, Secret, SessionKey};
+use tributary_proto::convert::actor::Attempt;
 
 use crate::locks::lock;
 use crate::outbox::{DrainNotice, Outbox, Rejection};
@@ -33,6 +34,8 @@ pub struct Card {
     pub host: String,
     /// Its process id there.
     pub process: u32,
+    /// Which of its program's Hellos that was, if it was told.
+    pub attempt: Option<Attempt>,
 }
 
 /// What an actor reports now and then.
@@ -55,7 +58,7 @@ pub enum ActorState {
     Connecting,
     /// At work.
     Streaming,
-    /// It has used up its credit.
+    /// It has used up its credit, or what is left of it is not enough for the largest record.
     Backpressured,
     /// It was asked to leave.
     Draining,
@@ -177,6 +180,7 @@ impl Roster {
             let (ours, advice) = (&drain.reason, "nothing is left to do for this run");
             return Err(Refusal::new(RefusalCode::Complete, "run", ours, "one more actor", advice));
         }
+        inner.refuse_overtaken(&card, resume)?;
         let admission = inner.sessions.hello(resume, secret)?;
         let identity = admission.identity;
         if let Some(fenced) = admission.fenced
@@ -299,8 +303,11 @@ impl Roster {
     pub fn rows(&self) -> Vec<ActorRow> {
         let inner = lock(&self.inner);
         let draining = inner.drain.is_some();
-        let row =
-            |(id, session): (ActorId, &_)| Some(inner.known.get(&id)?.row(id, session, draining));
+        let record = inner.sessions.record_bytes();
+        let row = |(id, session): (ActorId, &LearnerSession)| {
+            let used_up = session.unspent() < record;
+            Some(inner.known.get(&id)?.row(id, session, draining, used_up))
+        };
         inner.sessions.actors().filter_map(row).collect()
     }
 
@@ -314,6 +321,19 @@ impl Inner {
         if let Some(known) = self.known.get_mut(&actor) {
             known.heard = Instant::now();
         }
+    }
+
+    /// A Hello that its program gave up, for instance while the learner stood still, is heard late,
+    /// perhaps behind the one that counts: its session would fence the living one.
+    fn refuse_overtaken(&self, card: &Card, resume: Option<&Resume>) -> Result<(), Refusal> {
+        let latest = resume.and_then(|resume| self.known.get(&resume.actor)?.card.attempt);
+        let Some((attempt, latest)) = card.attempt.zip(latest) else { return Ok(()) };
+        if !attempt.is_overtaken_by(latest) {
+            return Ok(());
+        }
+        let (ours, theirs) = (latest.number, attempt.number);
+        let advice = "nothing is to be done: a later one of the same program has been heard";
+        Err(Refusal::new(RefusalCode::Full, "hello", ours, theirs, advice))
     }
 
     /// The first of the settings that the fewest connected actors have.
@@ -347,8 +367,9 @@ impl Known {
     fn row(
         &self,
         id: ActorId,
-        session: &tributary_common::session::learner::LearnerSession,
+        session: &LearnerSession,
         draining: bool,
+        used_up: bool,
     ) -> ActorRow {
         let silent = self.heard.elapsed();
         let state = match (session.is_connected(), session.is_ready()) {
@@ -357,7 +378,7 @@ impl Known {
             (true, _) if silent > SUSPECT_AFTER => ActorState::Suspect,
             (true, false) => ActorState::Connecting,
             (true, true) if draining => ActorState::Draining,
-            (true, true) if session.unspent() == 0 => ActorState::Backpressured,
+            (true, true) if used_up => ActorState::Backpressured,
             (true, true) => ActorState::Streaming,
         };
         let books = session.books().clone();

@@ -8,6 +8,7 @@ use tributary_common::random::{Purpose, Stream};
 use tributary_common::run_file;
 
 use crate::checkpoint::Contents;
+use crate::edges::Edge;
 use crate::figures::Board;
 use crate::hand_over::HandOver;
 use crate::interference::Interference;
@@ -96,7 +97,9 @@ impl Steps {
             self.draws += 1;
             let mut stream = Stream::new(self.config.seed, Purpose::Replay, 0, self.draws);
             let step = self.training.step();
+            let waiting = self.deps.board.wait(Edge::TrainerData);
             let drawn = self.deps.hand_over.draw(step, &mut stream, &mut samples);
+            drop(waiting);
             let Some(waited) = drawn else { break };
             self.deps.board.update(|figures| figures.waited("trainer.data", waited));
             self.redraw(&mut samples)?;
@@ -113,6 +116,7 @@ impl Steps {
         self.deps.hand_over.end_training();
         self.publish()?;
         let contents = self.contents()?;
+        let _waiting = self.deps.board.wait(Edge::TrainerCheckpoint);
         if self.deps.checkpoints.send(contents).is_err() {
             tracing::error!("the last checkpoint was not taken: its thread is gone");
         }
@@ -123,6 +127,7 @@ impl Steps {
     fn redraw(&mut self, samples: &mut Samples) -> Result<(), TrainError> {
         let Some(redraw) = &mut self.deps.redraw else { return Ok(()) };
         let start = Instant::now();
+        let _waiting = self.deps.board.wait(Edge::TrainerRedraw);
         redraw.draw(self.draws, samples)?;
         let waited = start.elapsed();
         self.deps.board.update(|figures| figures.waited("trainer.redraw", waited));
@@ -131,7 +136,9 @@ impl Steps {
 
     fn update(&mut self, samples: &Samples) -> Result<(), TrainError> {
         let step = self.training.step();
+        let waiting = self.deps.board.wait(Edge::TrainerUpdate);
         let outcome = panics::contain(|| self.training.update(samples));
+        drop(waiting);
         match outcome {
             Ok(Ok(report)) => {
                 self.panics = 0;
@@ -218,6 +225,8 @@ impl Steps {
             Ok(file) => tracing::warn!(step, cause, ?file, "batch skipped"),
             Err(error) => tracing::warn!(step, cause, %error, "batch skipped and not written"),
         }
+        let not_written = self.deps.skipped.not_written();
+        self.deps.board.update(|figures| figures.not_written.skipped = not_written);
     }
 
     fn publish(&mut self) -> Result<(), TrainError> {

@@ -106,6 +106,7 @@ impl Link {
             process: std::process::id(),
             threads: self.config.threads.unwrap_or_default() as u32,
             resume,
+            attempt: Some(self.next_attempt()),
         })
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tonic::transport::Endpoint;
 use tributary_common::ids::RunId;
@@ -23,6 +24,7 @@ use tributary_common::session::actor::{ActorSession, ActorSessionError};
 use tributary_common::session::back_off::BackOff;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_proto::convert::WireError;
+use tributary_proto::convert::actor::Attempt;
 use tributary_proto::limits;
 
 use crate::error::ActorError;
@@ -31,7 +33,7 @@ use crate::pipeline::Pipeline;
 use crate::progress::{Edge, Progress};
 use crate::scoring::Record;
 use crate::surroundings::Surroundings;
-use crate::{ActorConfig, Outcome, Shutdown};
+use crate::{ActorConfig, Outcome, Shutdown, watchdog};
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +104,8 @@ pub(crate) struct Link {
     lost_since: Instant,
     back_off: BackOff,
     random: Stream,
+    /// The last Hello that was said.
+    attempt: Attempt,
 }
 
 /// What runs since the first Welcome.
@@ -126,9 +130,12 @@ impl Link {
         surroundings: Surroundings,
     ) -> Result<Self, ActorError> {
         let endpoint = limits::endpoint(&config.learner)?;
+        let mut random = Stream::new(surroundings.jitter, Purpose::Walk, 0, 0);
+        let attempt = Attempt { program: random.bits().max(1), number: 0 };
         Ok(Self {
             endpoint,
-            random: Stream::new(surroundings.jitter, Purpose::Walk, 0, 0),
+            random,
+            attempt,
             progress: Arc::clone(&surroundings.progress),
             surroundings,
             config,
@@ -147,6 +154,8 @@ impl Link {
 
     /// Lives until the actor is drained, fails, or gives the learner up.
     pub(crate) async fn run(mut self) -> Result<Outcome, ActorError> {
+        let watching = tokio::spawn(watchdog::watch(Arc::clone(&self.progress)));
+        let _watching = AbortOnDropHandle::new(watching);
         let result = self.live().await;
         self.stop.cancel();
         result.map(|reason| Outcome {
@@ -212,6 +221,12 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Lets the learner tell this Hello from one that was given up and is heard late.
+    fn next_attempt(&mut self) -> Attempt {
+        self.attempt.number += 1;
+        self.attempt
     }
 
     /// Starts no trajectory any more; whatever is complete may still be sent for so long.

@@ -56,6 +56,7 @@ async fn fall_asleep(heard: mpsc::Sender<u64>) -> turmoil::Result {
         process: 0,
         threads: 1,
         resume: None,
+        attempt: None,
     };
     up.send(ActorEvent::Hello(hello).into()).await?;
     let mut client = limits::sessions_client(channel);

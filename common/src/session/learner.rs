@@ -311,6 +311,11 @@ impl LearnerSession {
         self.marks.values().any(|mark| mark.settled < mark.received)
     }
 
+    /// Epochs of which a mark is kept.
+    pub(super) fn marks(&self) -> usize {
+        self.marks.len()
+    }
+
     /// Bytes sent in this session are free again.
     pub(super) fn release(&mut self, bytes: u64) {
         self.link.released = (self.link.released + bytes).min(self.link.spent);

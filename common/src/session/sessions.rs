@@ -14,6 +14,10 @@ use crate::ids::{ActorId, Epoch, Incarnation};
 /// id twice.
 const IDS_PER_INCARNATION: u64 = 1_000_000_000;
 
+/// Epochs of which marks are kept, of all remembered actors together: each takes some 64 bytes, and
+/// an actor may name thousands in one Hello.
+const MOST_MARKS: usize = 1 << 18;
+
 /// What the sessions of a run need to know.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionsConfig {
@@ -92,6 +96,11 @@ impl Sessions {
         }
     }
 
+    /// Bytes of the largest record.
+    pub fn record_bytes(&self) -> u64 {
+        self.config.record_bytes
+    }
+
     /// For a checkpoint: what was settled; pending records will be sent again.
     pub fn save(&self) -> SavedSessions {
         SavedSessions {
@@ -130,6 +139,12 @@ impl Sessions {
 
     fn readmit(&mut self, resume: &Resume, epoch: Epoch) -> Result<Vec<Acked>, Refusal> {
         let SessionsConfig { durable, incarnation, .. } = self.config;
+        let marks: usize = self.actors.values().map(LearnerSession::marks).sum();
+        if marks + resume.leftovers.len() > MOST_MARKS {
+            let advice = "wait until other actors have sent what is left of theirs";
+            let theirs = resume.leftovers.len();
+            return Err(Refusal::new(RefusalCode::Full, "leftovers", marks, theirs, advice));
+        }
         if let Some(actor) = self.actors.get_mut(&resume.actor) {
             let orphaned = actor.is_connected().then(|| actor.held());
             let acked = actor.resume(resume, epoch, durable)?;
@@ -266,6 +281,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ids::Seq;
+    use crate::session::Leftover;
 
     fn sessions(incarnation: u32, durable: bool) -> Sessions {
         Sessions::new(SessionsConfig {
@@ -330,6 +346,27 @@ mod tests {
             let refusal = sessions(incarnation, durable).hello(Some(&stranger), Secret([9; 16]));
             assert_eq!(refusal.map_err(|r| r.code), Err(RefusalCode::Identity));
         }
+    }
+
+    #[test]
+    fn the_leftovers_that_all_actors_may_name_are_bounded() {
+        let mut sessions =
+            Sessions::new(SessionsConfig { most_remembered: 1_000, ..sessions(2, false).config });
+        let epoch = |counter| Epoch { incarnation: Incarnation(1), counter };
+        let leftover =
+            |counter| Leftover { epoch: epoch(counter), acked_below: Seq(0), next: Seq(1) };
+        let leftovers: Vec<Leftover> = (1..=8_192).map(leftover).collect();
+        let mut join = |number: u64| {
+            let actor = ActorId(IDS_PER_INCARNATION + number);
+            let claim = Resume { leftovers: leftovers.clone(), ..resume(actor) };
+            let epoch = sessions.hello(Some(&claim), Secret([1; 16]))?.identity.epoch;
+            sessions.close(SessionKey { actor, epoch });
+            Ok::<_, Refusal>(())
+        };
+        let admitted = (1..100).take_while(|number| join(*number).is_ok()).count();
+        assert_eq!(admitted, MOST_MARKS / 8_193, "each has a mark for its own session, too");
+        let refusal = join(200).unwrap_err();
+        assert_eq!((refusal.code, refusal.field.as_str()), (RefusalCode::Full, "leftovers"));
     }
 
     #[test]

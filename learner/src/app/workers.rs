@@ -73,11 +73,12 @@ impl Workers {
         let ingest = common.ingest(Arc::clone(&findings));
         let evaluator = common.evaluator(newest, findings, compared);
         let (finish_evaluation, finish) = crossbeam_channel::bounded(0);
+        let board = Arc::clone(&common.observer.board);
         Ok(Self {
             trainer: spawn("trainer", move || steps.run())?,
             ingest: spawn("ingest", move || ingest.run(arriving))?,
             evaluator: spawn("evaluation", move || evaluator.run(&finish))?,
-            writer: spawn("checkpoints", move || writer.run(&to_write))?,
+            writer: spawn("checkpoints", move || writer.run(&to_write, &board))?,
             finish_evaluation,
         })
     }

@@ -12,7 +12,7 @@ use tributary_proto::limits;
 use tributary_proto::v1::control_server::Control;
 use tributary_proto::v1::{
     ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, KindYield,
-    MetricsRecord, SettingYield, StatusReply, StatusRequest, WatchRequest,
+    MetricsRecord, SettingYield, Stall, StatusReply, StatusRequest, WatchRequest,
 };
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
@@ -21,6 +21,7 @@ use crate::figures::{ExactFigures, RunState};
 use crate::record::Record;
 use crate::roster::{self, ActorState};
 use crate::view::View;
+use crate::watchdog;
 use crate::yields::Yield;
 
 /// Name and version of this program, for people.
@@ -100,7 +101,9 @@ fn chosen(record: &Record, prefixes: &[String]) -> MetricsRecord {
 fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
     let figures = &view.figures;
     let state = match figures.state {
+        RunState::Recovering => WireRunState::Recovering,
         RunState::Running => WireRunState::Running,
+        RunState::Degraded => WireRunState::Degraded,
         RunState::Stopping => WireRunState::Stopping,
     };
     let learner = &facts.run_file.learner;
@@ -127,12 +130,22 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
         warnings: facts.run_file.replay.warnings().into_iter().map(str::to_owned).collect(),
+        stalls: figures.stalls.iter().map(stall).collect(),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,
             updates: learner.updates,
             seconds: learner.time.map(|time| time.as_secs_f64()),
         }),
+    }
+}
+
+fn stall(stall: &watchdog::Stall) -> Stall {
+    Stall {
+        edge: stall.edge.name().to_owned(),
+        seconds: stall.waited.as_secs_f64(),
+        reason: stall.reason.clone(),
+        blocking: stall.edge.is_blocking(),
     }
 }
 

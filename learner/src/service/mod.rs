@@ -9,12 +9,15 @@ mod weights;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::codegen::{Bytes, StdError};
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tributary_common::ids::{Incarnation, RunId};
 use tributary_common::network::Network;
 use tributary_common::run_file::RunFile;
@@ -29,6 +32,7 @@ use crate::publish::Newest;
 use crate::record::Record;
 use crate::roster::Roster;
 use crate::view::Observer;
+use crate::watchdog::Readiness;
 
 /// A run as its actors are told.
 #[derive(Debug)]
@@ -74,6 +78,20 @@ pub struct ServiceDeps {
     pub stop: CancellationToken,
 }
 
+/// Lets the standard health service say what `/readyz` says.
+async fn follow(mut readiness: watch::Receiver<Readiness>, health: HealthReporter) {
+    loop {
+        let status = match *readiness.borrow_and_update() {
+            Readiness::Ready => ServingStatus::Serving,
+            Readiness::NotReady(_) => ServingStatus::NotServing,
+        };
+        health.set_service_status("", status).await;
+        if readiness.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Serves all services on whatever connections come in, until `deps.stop`, then for the time that
 /// open calls need.
 ///
@@ -86,8 +104,11 @@ where
     E: Into<StdError>,
 {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let stop = deps.stop.clone();
+    let _following = AbortOnDropHandle::new(tokio::spawn(follow(
+        deps.observer.board.vitals().readiness(),
+        health,
+    )));
     limits::server(Server::builder())
         .add_service(health_service)
         .add_service(limits::sessions_server(sessions::SessionsService::new(deps.clone())))

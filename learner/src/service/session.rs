@@ -1,6 +1,6 @@
 //! One session from hello to goodbye.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tributary_proto::limits;
 use tributary_proto::v1::{ActorMessage, LearnerMessage, Progress};
 
 use super::ServiceDeps;
+use crate::edges::{self, Edge};
 use crate::ingest::Arrival;
 use crate::outbox::{News, Outbox};
 use crate::roster::{Card, Joined, Report};
@@ -88,9 +89,9 @@ impl Conversation {
             let advice = "start the actor with the address of its own run's learner";
             return Err(End::Refused(Refusal::new(RefusalCode::Run, "run", ours, theirs, advice)));
         }
-        let Hello { name, host, process, software, resume, .. } = hello;
+        let Hello { name, host, process, software, resume, attempt, .. } = hello;
         let secret = self.deps.entropy.secret().map_err(|error| End::Lost(error.to_string()))?;
-        let card = Card { name: name.clone(), host: host.clone(), process };
+        let card = Card { name: name.clone(), host: host.clone(), process, attempt };
         let greeted = self.deps.roster.hello(card, resume.as_ref(), secret);
         let Joined { admission, setting, outbox } = greeted.map_err(End::Refused)?;
         let identity = admission.identity;
@@ -204,6 +205,7 @@ impl Conversation {
         let duplicates = self.deps.roster.receive(session, &incoming)?;
         let duplicates = usize::try_from(duplicates).unwrap_or(usize::MAX);
         let arrival = Arrival { session, epoch, duplicates, batch };
+        let _waiting = self.deps.observer.board.wait(Edge::SessionsIngest);
         let sent = self.deps.arrivals.send(arrival).await;
         sent.map_err(|_| End::Lost("the learner takes nothing more".into()))
     }
@@ -279,10 +281,14 @@ fn events(news: News) -> impl Iterator<Item = LearnerEvent> {
 }
 
 fn report(progress: Progress) -> Result<Report, tributary_proto::convert::WireError> {
+    let mut waited_seconds = BTreeMap::new();
+    for (edge, seconds) in progress.waited_seconds {
+        *waited_seconds.entry(edges::of_actors(&edge).to_owned()).or_default() += seconds;
+    }
     Ok(Report {
         policy: progress.policy.map(TryInto::try_into).transpose()?,
         trajectories: progress.trajectories,
         unacked_records: progress.unacked_records,
-        waited_seconds: progress.waited_seconds.into_iter().collect(),
+        waited_seconds,
     })
 }

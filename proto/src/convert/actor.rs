@@ -45,6 +45,24 @@ pub struct Hello {
     pub threads: u32,
     /// If it had a session before.
     pub resume: Option<Resume>,
+    /// Which of its program's Hellos this is, if that is told.
+    pub attempt: Option<Attempt>,
+}
+
+/// The place of a Hello among those of one start of an actor's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// A random number of the start, not 0.
+    pub program: u64,
+    /// Counts its Hellos, from 1.
+    pub number: u64,
+}
+
+impl Attempt {
+    /// Whether a later Hello of the same program has been said.
+    pub fn is_overtaken_by(self, other: Attempt) -> bool {
+        self.program == other.program && self.number < other.number
+    }
 }
 
 impl From<ActorEvent> for v1::ActorMessage {
@@ -108,6 +126,8 @@ impl From<Hello> for v1::Hello {
             process: hello.process,
             threads: hello.threads,
             resume: hello.resume.map(Into::into),
+            program: hello.attempt.map_or(0, |attempt| attempt.program),
+            attempt: hello.attempt.map_or(0, |attempt| attempt.number),
         }
     }
 }
@@ -130,6 +150,8 @@ impl TryFrom<v1::Hello> for Hello {
             process: wire.process,
             threads: wire.threads,
             resume: wire.resume.map(TryInto::try_into).transpose()?,
+            attempt: (wire.program != 0)
+                .then_some(Attempt { program: wire.program, number: wire.attempt }),
         })
     }
 }

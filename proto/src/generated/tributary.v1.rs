@@ -440,6 +440,12 @@ pub struct Hello {
     /// Set by an actor that had a session of this run before.
     #[prost(message, optional, tag = "9")]
     pub resume: ::core::option::Option<Resume>,
+    /// A random number of this start of the actor's program, and how many Hellos it has said. A Hello that
+    /// its program gave up can be heard late, behind a later one: it is dropped. 0: not told.
+    #[prost(fixed64, tag = "10")]
+    pub program: u64,
+    #[prost(uint64, tag = "11")]
+    pub attempt: u64,
 }
 /// What an actor still holds of its earlier sessions.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1349,6 +1355,25 @@ pub struct StatusReply {
     /// What to know before trusting the run, for people.
     #[prost(string, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Hand-overs at which somebody waits without progress; empty while all is well.
+    #[prost(message, repeated, tag = "36")]
+    pub stalls: ::prost::alloc::vec::Vec<Stall>,
+}
+/// A hand-over without progress.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Stall {
+    /// "who.for_what", for example "trainer.data".
+    #[prost(string, tag = "1")]
+    pub edge: ::prost::alloc::string::String,
+    /// For how long.
+    #[prost(double, tag = "2")]
+    pub seconds: f64,
+    /// Who waits, and probably why, for people.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Nothing is trained on while this lasts.
+    #[prost(bool, tag = "4")]
+    pub blocking: bool,
 }
 /// What the actors of one exploration setting have brought. An object belongs to the setting that
 /// found it first, so that the settings add up to `Counters.generated` and, but for objects whose values

@@ -59,6 +59,7 @@ pub fn hello() -> Hello {
             acked_records: 77,
             leftovers,
         }),
+        attempt: None,
     }
 }
 

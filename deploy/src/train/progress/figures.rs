@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tributary_proto::v1::{ActorState, RunState, StatusReply};
+use tributary_proto::v1::{ActorState, RunState, Stall, StatusReply};
 
 use crate::display::{clock, count, grouped, short};
 
@@ -18,6 +18,8 @@ pub(super) struct Figures {
     left: Option<String>,
     training: String,
     flow: String,
+    /// Who does not get on, and why.
+    stalled: Option<String>,
 }
 
 impl Figures {
@@ -38,19 +40,22 @@ impl Figures {
             left,
             training: training(status),
             flow: flow(status, before),
+            stalled: status.stalls.first().map(stalled),
         }
     }
 
     /// For behind a bar: the goal, and two lines below.
     pub(super) fn block(&self) -> String {
         let left = self.left.as_ref().map_or_else(String::new, |left| format!("  {left}"));
-        format!("{}{left}\n  {}\n  {}", self.goal, self.training, self.flow)
+        let stalled = self.stalled.as_ref().map_or_else(String::new, |of| format!("\n  {of}"));
+        format!("{}{left}\n  {}\n  {}{stalled}", self.goal, self.training, self.flow)
     }
 
     /// All in one line.
     pub(super) fn line(&self) -> String {
         let left = self.left.as_ref().map_or_else(String::new, |left| format!("  {left}"));
-        format!("{}  {}  {}  {}{left}", self.elapsed, self.goal, self.training, self.flow)
+        let stalled = self.stalled.as_ref().map_or_else(String::new, |of| format!("  {of}"));
+        format!("{}  {}  {}  {}{left}{stalled}", self.elapsed, self.goal, self.training, self.flow)
     }
 }
 
@@ -103,6 +108,10 @@ fn flow(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> Strin
     ];
     parts.extend(before.and_then(|(time, before)| who_waits(status, before, time)));
     parts.join("  ")
+}
+
+fn stalled(stall: &Stall) -> String {
+    format!("stalled: {} for {}: {}", stall.edge, clock(stall.seconds), stall.reason)
 }
 
 /// Who waited most since an earlier status, for what, and for which share of the time.

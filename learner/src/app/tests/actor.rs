@@ -35,6 +35,7 @@ pub(super) fn hello(resume: Option<Resume>) -> Hello {
         process: 7,
         threads: 1,
         resume,
+        attempt: None,
     }
 }
 
@@ -61,7 +62,12 @@ async fn hear(incoming: &mut Streaming<LearnerMessage>) -> Result<LearnerEvent, 
 impl TestActor {
     /// Welcomed, and ready with the learner's own fingerprints.
     pub(super) async fn join(url: &str, resume: Option<Resume>) -> Self {
-        let (outgoing, incoming, answer) = greet(url, hello(resume)).await;
+        Self::join_with(url, hello(resume)).await
+    }
+
+    /// As [`join`](Self::join), with this hello.
+    pub(super) async fn join_with(url: &str, hello: Hello) -> Self {
+        let (outgoing, incoming, answer) = greet(url, hello).await;
         let LearnerEvent::Welcome(welcome) = answer else { panic!("not welcome: {answer:?}") };
         let ready = ActorEvent::Ready(welcome.fingerprints);
         outgoing.send(ready.into()).await.unwrap();

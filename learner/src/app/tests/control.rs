@@ -127,7 +127,7 @@ async fn receive(stream: &mut tonic::Streaming<WeightsMessage>, set: WeightSet) 
     }
 }
 
-async fn get(url: &str, path: &str) -> String {
+pub(super) async fn get(url: &str, path: &str) -> String {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -97,14 +97,17 @@ async fn a_run_that_is_offline_says_so() {
         "learner.updates=50",
     ];
     let mut learner = TestLearner::start(&WORDS.replace("generated = 4", ""), &sets).await;
-    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
-    let status = limits::control_client(channel).status(StatusRequest {}).await;
+    let status = async {
+        let channel = limits::endpoint(&learner.url).unwrap().connect().await.ok()?;
+        limits::control_client(channel).status(StatusRequest {}).await.ok()
+    };
+    let status = status.await;
     let (_, summary) = learner.end().await;
     assert_eq!((&summary["steps"], &summary["trajectories"]), (&50.into(), &0.into()));
     let warning = summary["warnings"][0].as_str().unwrap();
     assert!(warning.contains("log Z is not identified offline"), "{warning}");
     // Training waits for nobody and may be over before it was asked.
-    if let Ok(status) = status {
+    if let Some(status) = status {
         assert_eq!(status.into_inner().warnings, [warning]);
     }
 }

@@ -14,6 +14,9 @@ use crate::training::{
 /// The actions of every trajectory that reached training.
 pub(super) type Seen = Arc<Mutex<Vec<Vec<u32>>>>;
 
+/// Held to stop the training.
+pub(super) type Gate = Arc<tokio::sync::Mutex<()>>;
+
 /// What the averaged weights are more than the raw ones, which are the step.
 pub(super) const EMA_OFFSET: f32 = 0.25;
 
@@ -25,6 +28,8 @@ pub(super) struct FakeTraining {
     pub(super) skip: Vec<u64>,
     pub(super) panic: Vec<u64>,
     pub(super) attempts: u64,
+    /// Taken for each update: who holds it stops the training.
+    pub(super) gate: Gate,
 }
 
 impl FakeTraining {
@@ -37,6 +42,7 @@ impl FakeTraining {
 
 impl Training for FakeTraining {
     fn update(&mut self, samples: &Samples) -> Result<UpdateReport, SkippedUpdate> {
+        let _passed = self.gate.blocking_lock();
         self.attempts += 1;
         if self.skip.contains(&self.attempts) {
             let cause = TrainError::Loss { loss: f64::NAN };

@@ -1,0 +1,38 @@
+//! Soaks: a learner and its actors as real processes, of which some are stopped, killed or slowed
+//! down. Each prints its figures and fails if a promise is not kept.
+
+mod books;
+mod control;
+mod crowd;
+mod memory;
+mod process;
+mod restart;
+mod slow;
+mod stop;
+mod straggler;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What is done to the processes.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Stops the learner (SIGSTOP) for some time under full load
+    Stop(stop::Options),
+    /// Kills the learner (SIGKILL) and starts it again on the same run directory
+    Restart(restart::Options),
+    /// Lets many actors feed a trainer that is slower than they are
+    Slow(slow::Options),
+    /// Adds an actor that runs at a hundredth of the speed of the others
+    Straggler(straggler::Options),
+}
+
+/// Runs one and prints its figures.
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Stop(options) => stop::run(options),
+        Command::Restart(options) => restart::run(options),
+        Command::Slow(options) => slow::run(options),
+        Command::Straggler(options) => straggler::run(options),
+    }
+}
