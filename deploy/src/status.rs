@@ -4,7 +4,7 @@ use clap::Args;
 use tributary_proto::v1::{ActorRow, Books, Goals, RunState, SettingYield, StatusReply};
 
 use crate::control::{self, Control};
-use crate::display::{Table, clock, count, grouped, short};
+use crate::display::{Table, clock, count, grouped, short, shown};
 use crate::error::CommandError;
 use crate::output;
 
@@ -63,9 +63,9 @@ fn page(status: &StatusReply) -> String {
     };
     format!(
         "{}: {state}, {} of training ({}, incarnation {})\n{}",
-        status.run_name,
+        shown(&status.run_name),
         clock(status.seconds),
-        status.software,
+        shown(&status.software),
         status.incarnation,
         table.text()
     )

@@ -5,5 +5,7 @@
 mod bad_input;
 mod endings;
 mod exploration;
+mod golden;
 mod programs;
 mod training;
+mod versions;
