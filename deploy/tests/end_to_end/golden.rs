@@ -137,9 +137,12 @@ fn shape(value: &Value, place: &str, types: &mut BTreeMap<String, &'static str>)
         Value::String(_) => "text",
         Value::Array(_) => "list",
         Value::Object(entries) => {
-            let is_open = OPEN.iter().any(|open| place.ends_with(open));
-            for (key, value) in entries.iter().filter(|_| !is_open) {
-                shape(value, &format!("{place}.{key}"), types);
+            for (key, value) in entries {
+                let within = format!("{place}.{key}");
+                // In metrics.jsonl they are one key each, as in `rejected.stale`.
+                if !OPEN.iter().any(|open| within.contains(&format!(".{open}."))) {
+                    shape(value, &within, types);
+                }
             }
             "object"
         }
