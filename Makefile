@@ -5,6 +5,8 @@
 
 PROFILE ?= dev
 ARGS ?=
+SECONDS ?= 30
+FUZZ ?=
 RUN ?= examples/tfbind8.toml
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
@@ -13,7 +15,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
-	bench-curves bench-atlas bench-bitseq bench-modes soak clean
+	fuzz bench-curves bench-atlas bench-bitseq bench-modes soak clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -42,6 +44,9 @@ verify-licenses:
 	else \
 		echo "verify: SKIPPED bans, licenses and sources: there is no cargo-deny (cargo install cargo-deny --locked)"; \
 	fi
+
+fuzz: ## run the fuzz targets, SECONDS=30 each, or the one of FUZZ=wire
+	@scripts/fuzz.sh $(SECONDS) $(FUZZ)
 
 fix: setup ## format, apply what clippy can repair, write what is generated
 	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged

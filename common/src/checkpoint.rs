@@ -15,6 +15,7 @@ use crate::ids::{PolicyVersion, RunId};
 use crate::network::weights::InvalidWeights;
 use crate::network::{Network, Weights};
 use crate::run_file;
+use crate::schema::{self, UnknownSchema};
 
 /// The folder of checkpoints in a run directory.
 pub const FOLDER: &str = "checkpoints";
@@ -27,10 +28,13 @@ pub const EMA: &str = "ema.safetensors";
 /// The target network's weights, where there is one.
 pub const TARGET: &str = "target.safetensors";
 
+/// The newest form of a checkpoint that this program writes and reads.
+pub const SCHEMA: u32 = 1;
+
 /// What a checkpoint consists of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Of the manifest's form: 1.
+    /// Of the checkpoint's form, [`SCHEMA`].
     pub schema: u32,
     /// The run that it belongs to.
     pub run_id: RunId,
@@ -102,6 +106,14 @@ pub enum CheckpointError {
         /// What is wrong.
         reason: String,
     },
+    /// A newer release wrote it. It is not damaged: nothing older is taken in its place.
+    #[error("{}: {source}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Its number and ours.
+        source: UnknownSchema,
+    },
     /// Its weights are not this network's.
     #[error("{}: {source}", path.display())]
     Weights {
@@ -142,7 +154,7 @@ impl Checkpoint {
     /// The newest of a run directory that is whole; damaged newer ones are named in `damaged`.
     ///
     /// # Errors
-    /// There is none, or all are damaged.
+    /// There is none, all are damaged, or a newer release wrote the newest.
     pub fn newest(run_directory: &Path) -> Result<Self, CheckpointError> {
         let folder = run_directory.join(FOLDER);
         let folders = list(run_directory)
@@ -151,6 +163,7 @@ impl Checkpoint {
         for path in folders.iter().rev() {
             match Self::read(path) {
                 Ok(checkpoint) => return Ok(Self { damaged, ..checkpoint }),
+                Err(error @ CheckpointError::Schema { .. }) => return Err(error),
                 Err(error) => damaged.push(error),
             }
         }
@@ -172,7 +185,10 @@ impl Checkpoint {
         let damaged = |name: &str, reason: String| {
             Err(CheckpointError::Damaged { path: path.join(name), reason })
         };
-        let manifest: Manifest = match serde_json::from_slice(&read(MANIFEST)?) {
+        let text = read(MANIFEST)?;
+        schema::check_json("the checkpoint", &text, SCHEMA)
+            .map_err(|source| CheckpointError::Schema { path: path.join(MANIFEST), source })?;
+        let manifest: Manifest = match serde_json::from_slice(&text) {
             Ok(manifest) => manifest,
             Err(error) => return damaged(MANIFEST, error.to_string()),
         };
@@ -250,6 +266,28 @@ mod tests {
         assert_eq!((older.manifest.version.step, older.damaged.len()), (100, 1));
         assert_eq!(older.files["a"], b"hundred");
         assert!(older.damaged[0].to_string().contains("is damaged"), "{}", older.damaged[0]);
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_newer_release_is_refused_and_no_older_one_taken() {
+        let run = tempfile::tempdir().unwrap();
+        write(run.path(), 1, b"one");
+        let newest = write(run.path(), 2, b"two").join(MANIFEST);
+        fs::write(&newest, br#"{"schema": 9, "parts": []}"#).unwrap();
+        let error = Checkpoint::newest(run.path()).unwrap_err().to_string();
+        assert!(error.contains("has schema 9") && error.contains("up to 1"), "{error}");
+    }
+
+    #[test]
+    fn fields_of_a_later_release_are_ignored() {
+        let run = tempfile::tempdir().unwrap();
+        let path = write(run.path(), 1, b"one").join(MANIFEST);
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        manifest["later"] = 1.into();
+        manifest["files"]["a"]["later"] = 1.into();
+        fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        assert_eq!(Checkpoint::newest(run.path()).unwrap().files["a"], b"one");
     }
 
     #[test]

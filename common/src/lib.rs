@@ -16,6 +16,8 @@ pub mod registry;
 pub mod reward;
 pub mod rollout;
 pub mod run_file;
+pub mod schema;
 pub mod session;
 pub mod statistics;
+pub mod text;
 pub mod trajectory;

@@ -2,6 +2,16 @@
 
 use std::fmt::Write as _;
 
+use tributary_common::text::printable;
+
+/// Characters of a text that is shown in a table; longer ones come from nobody who means well.
+const MOST_SHOWN: usize = 512;
+
+/// A text of another program, fit for a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    printable(text, MOST_SHOWN)
+}
+
 /// 450000 as "450,000".
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -67,10 +77,10 @@ impl Table {
         self.sections.push((heading.to_owned(), Vec::new()));
     }
 
-    /// Adds a row to the last section.
+    /// Adds a row to the last section. What other programs chose is made fit for a terminal.
     pub(crate) fn row(&mut self, name: &str, value: impl std::fmt::Display) {
         if let Some((_, rows)) = self.sections.last_mut() {
-            rows.push((name.to_owned(), value.to_string()));
+            rows.push((shown(name), shown(&value.to_string())));
         }
     }
 
@@ -106,6 +116,18 @@ mod tests {
         assert_eq!(numbers.map(short), texts);
         assert_eq!([12, 2_048, 3 << 20].map(bytes), ["12 B", "2.0 KiB", "3.0 MiB"]);
         assert_eq!(count(1, "actor") + &count(2, "actor"), "1 actor2 actors");
+    }
+
+    #[test]
+    fn names_that_others_chose_break_no_table() {
+        let mut table = Table::default();
+        table.section("actors");
+        let name = format!("7 \u{1b}[2J\nerror: {}", "x".repeat(1 << 20));
+        table.row(&name, "on \r\u{202e}host");
+        let text = table.text();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
+        assert!(text.contains("\\u{1b}[2J\\u{a}error") && text.len() < 2_000, "{text}");
     }
 
     #[test]

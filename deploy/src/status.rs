@@ -6,7 +6,7 @@ use tributary_proto::v1::{
 };
 
 use crate::control::{self, Control};
-use crate::display::{Table, clock, count, grouped, short};
+use crate::display::{Table, clock, count, grouped, short, shown};
 use crate::error::CommandError;
 use crate::output;
 
@@ -76,9 +76,9 @@ fn page(status: &StatusReply) -> String {
     };
     format!(
         "{}: {state}, {} of training ({}, incarnation {})\n{}",
-        status.run_name,
+        shown(&status.run_name),
         clock(status.seconds),
-        status.software,
+        shown(&status.software),
         status.incarnation,
         table.text()
     )

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use tributary_proto::v1::MetricsRecord;
 
 use crate::control::{self, Control};
-use crate::display::{clock, short};
+use crate::display::{clock, short, shown};
 use crate::error::CommandError;
 use crate::output::Output;
 
@@ -45,7 +45,8 @@ pub(crate) fn run(options: Options) -> Result<(), CommandError> {
 }
 
 fn text(record: &MetricsRecord) -> String {
-    let values = record.values.iter().map(|(name, value)| format!("{name}={}", short(*value)));
+    let values =
+        record.values.iter().map(|(name, value)| format!("{}={}", shown(name), short(*value)));
     let values: Vec<String> = values.collect();
     format!("{} step={} {}", clock(record.seconds), record.step, values.join(" "))
 }
@@ -68,6 +69,13 @@ fn json(record: &MetricsRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_drives_terminals_stays_a_name() {
+        let values = [("a\n\u{1b}[31m".to_owned(), 1.0)].into();
+        let record = MetricsRecord { number: 3, step: 40, seconds: 61.0, time: 0.0, values };
+        assert_eq!(text(&record), "1:01 step=40 a\\u{a}\\u{1b}[31m=1.000");
+    }
 
     #[test]
     fn records_become_lines() {

@@ -110,6 +110,9 @@ impl From<IllegalTrajectory> for Unsound {
 }
 
 #[cfg(test)]
+mod mutations;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

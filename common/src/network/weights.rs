@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Network;
 use crate::ids::PolicyVersion;
+use crate::schema::{self, UnknownSchema};
 
 /// One named set of weights of a [`Network`], flat, in the order of its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,10 +24,20 @@ pub struct Weights {
 
 #[derive(Serialize, Deserialize)]
 struct Header {
+    /// [`SCHEMA`]; the first weights were written without it.
+    #[serde(default = "first_schema")]
+    schema: u32,
     version: PolicyVersion,
     log_z: f64,
     generated: u64,
     architecture: String,
+}
+
+/// The newest form of weights that this program writes and reads.
+const SCHEMA: u32 = 1;
+
+fn first_schema() -> u32 {
+    1
 }
 
 /// Bytes that are no weights of this network.
@@ -35,6 +46,9 @@ pub enum InvalidWeights {
     /// Not safetensors, or its header is not ours.
     #[error("these bytes are no weights of Tributary: {0}")]
     Unreadable(String),
+    /// A newer release wrote them.
+    #[error(transparent)]
+    Schema(#[from] UnknownSchema),
     /// Weights of another network.
     #[error("these weights are for the architecture {theirs}, this run's is {ours}")]
     OtherArchitecture {
@@ -64,6 +78,7 @@ impl Weights {
     /// The safetensors bytes.
     pub fn to_bytes(&self, network: &Network) -> Result<Vec<u8>, InvalidWeights> {
         let header = Header {
+            schema: SCHEMA,
             version: self.version,
             log_z: self.log_z,
             generated: self.generated,
@@ -93,6 +108,7 @@ impl Weights {
             SafeTensors::read_metadata(bytes).map_err(|error| unreadable(error.to_string()))?;
         let text = metadata.metadata().as_ref().and_then(|map| map.get(HEADER));
         let text = text.ok_or_else(|| unreadable("no header of ours".into()))?;
+        schema::check_json("the file of weights", text.as_bytes(), SCHEMA)?;
         let header: Header =
             serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
         let ours = network.architecture().to_owned();

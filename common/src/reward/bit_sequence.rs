@@ -184,8 +184,8 @@ impl Reward for BitSequence {
 
     fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw> {
         let distance = single(raw)?;
-        if !(0.0..=self.bits as f64).contains(&distance) {
-            let reason = format!("a distance must be from 0 to {} bits", self.bits);
+        if distance.fract() != 0.0 || !(0.0..=self.bits as f64).contains(&distance) {
+            let reason = format!("it must be a whole number of bits from 0 to {}", self.bits);
             return Err(InvalidRaw { raw: raw.to_vec(), reason });
         }
         let distance = match self.settings.distance_scale {

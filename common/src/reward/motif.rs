@@ -154,6 +154,12 @@ impl Reward for Motif {
         if raw.len() != self.weights.len() {
             return Err(invalid(format!("expected {} counts", self.weights.len())));
         }
+        for (count, motif) in raw.iter().zip(&self.motifs) {
+            let most = (self.sequence.max_steps() + 1).saturating_sub(motif.len());
+            if count.fract() != 0.0 || !(0.0..=most as f64).contains(count) {
+                return Err(invalid(format!("{count} is no count of a motif, 0 to {most} are")));
+            }
+        }
         let terms = raw.iter().zip(&self.weights).map(|(count, weight)| count * weight);
         LogReward::try_from(terms.sum::<f64>()).map_err(|error| invalid(error.to_string()))
     }

@@ -185,7 +185,7 @@ impl<T> ActorSession<T> {
         let mut bytes = 0;
         let mut count = 0;
         for item in self.held.range(start..) {
-            let fits = bytes == 0 || bytes + item.bytes <= message_bytes;
+            let fits = count == 0 || bytes + item.bytes <= message_bytes;
             if item.key.epoch != first.epoch || !fits || !self.affords(bytes + item.bytes, count) {
                 break;
             }

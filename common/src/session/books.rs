@@ -71,7 +71,8 @@ impl Books {
 
     /// Received and not decided yet.
     pub fn pending(&self) -> u64 {
-        self.received.saturating_sub(self.accepted + self.duplicate + self.rejected_total())
+        let decided = self.accepted.saturating_add(self.duplicate);
+        self.received.saturating_sub(decided.saturating_add(self.rejected_total()))
     }
 
     /// Counts a rejection.
@@ -81,12 +82,14 @@ impl Books {
 
     /// Adds the figures of another actor.
     pub fn add(&mut self, other: &Books) {
-        self.received += other.received;
-        self.accepted += other.accepted;
-        self.duplicate += other.duplicate;
-        self.lost_in_restart += other.lost_in_restart;
+        // Peers claim what was lost in a restart: a sum that stays at the top is better than a crash.
+        self.received = self.received.saturating_add(other.received);
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.duplicate = self.duplicate.saturating_add(other.duplicate);
+        self.lost_in_restart = self.lost_in_restart.saturating_add(other.lost_in_restart);
         for (&reason, &count) in &other.rejected {
-            *self.rejected.entry(reason).or_default() += count;
+            let sum = self.rejected.entry(reason).or_default();
+            *sum = sum.saturating_add(count);
         }
     }
 }
@@ -109,6 +112,15 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
         }
+    }
+
+    #[test]
+    fn claims_of_many_peers_overflow_no_sum() {
+        let mut sum = Books::default();
+        let accepted = u64::MAX / 2;
+        let one = Books { received: accepted, accepted, ..Books::default() };
+        (0..3).for_each(|_| sum.add(&one));
+        assert_eq!((sum.received, sum.accepted, sum.pending()), (u64::MAX, u64::MAX, 0));
     }
 
     #[test]

@@ -237,7 +237,9 @@ impl LearnerSession {
         }
         let forgetful = !durable && epoch.incarnation < issued.incarnation;
         match self.marks.get(&epoch) {
-            Some(mark) if forgetful || acked_below.0 <= mark.settled => Ok(()),
+            // What is pending came in this incarnation: it was not acked by an older one.
+            Some(mark) if forgetful && mark.settled == mark.received => Ok(()),
+            Some(mark) if acked_below.0 <= mark.settled => Ok(()),
             Some(mark) => Err(inconsistent("acked", mark.settled, acked_below)),
             None if forgetful || acked_below.0 == 0 || epoch <= self.done => Ok(()),
             None => Err(inconsistent("leftovers", "none", epoch)),
@@ -260,7 +262,8 @@ impl LearnerSession {
         }
         let &Incoming { epoch, first, count, bytes } = incoming;
         let mark = self.marks.get_mut(&epoch).ok_or(Violation::UnknownEpoch { epoch })?;
-        let end = first.0.checked_add(count).filter(|_| first.0 <= mark.received);
+        let end = first.0.checked_add(count);
+        let end = end.filter(|&end| first.0 <= mark.received && end <= MOST_RECORDS);
         let expected = Seq(mark.received);
         let end = end.ok_or(Violation::Gap { epoch, first, expected })?;
         let spent = self.link.spent.saturating_add(bytes);
@@ -270,8 +273,8 @@ impl LearnerSession {
         self.link.spent = spent;
         let duplicates = count.min(mark.received - first.0);
         mark.received = mark.received.max(end);
-        self.books.received += count;
-        self.books.duplicate += duplicates;
+        self.books.received = self.books.received.saturating_add(count);
+        self.books.duplicate = self.books.duplicate.saturating_add(duplicates);
         Ok(duplicates)
     }
 
@@ -527,6 +530,30 @@ mod tests {
         let overtaken = session.resume(&resume(0, vec![leftover(1, 0)]), epoch(1, 5), true);
         assert!(overtaken.unwrap_err().code.retryable());
         assert_eq!(session, before, "it does not end the session that overtook it");
+    }
+
+    #[test]
+    fn nobody_sends_more_records_than_can_be_counted() {
+        let mut session = ready();
+        let gap = session.receive(epoch(1, 1), &incoming(1, 0, u64::MAX, 1));
+        assert!(matches!(gap, Err(Violation::Gap { .. })), "{gap:?}");
+        assert_eq!(session.receive(epoch(1, 1), &incoming(1, 0, MOST_RECORDS, 1)), Ok(0));
+    }
+
+    #[test]
+    fn what_is_pending_cannot_be_claimed_as_acked_by_an_older_incarnation() {
+        let old = epoch(1, 1);
+        let mut session = LearnerSession::restore(ready().save());
+        let leftover =
+            |acked_below| Leftover { epoch: old, acked_below: Seq(acked_below), next: Seq(9) };
+        session.resume(&resume(0, vec![leftover(0)]), epoch(2, 1), false).unwrap();
+        session.ready(epoch(2, 1)).unwrap();
+        session.grant(100);
+        session.receive(epoch(2, 1), &incoming(1, 0, 3, 30)).unwrap();
+        let lie = session.resume(&resume(0, vec![leftover(3)]), epoch(2, 2), false);
+        assert_eq!(lie.map_err(|r| r.code), Err(RefusalCode::Identity));
+        let settlement = Settlement { epoch: old, accepted: 3, rejected: &[], bytes: 30 };
+        assert_eq!(session.settle(&settlement), Ok(Acked { epoch: old, below: Seq(3) }));
     }
 
     #[test]

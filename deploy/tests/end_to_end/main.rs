@@ -5,6 +5,8 @@
 mod bad_input;
 mod endings;
 mod exploration;
+mod golden;
 mod programs;
 mod stop;
 mod training;
+mod versions;

@@ -6,6 +6,7 @@ use tributary_common::ids::{ActorId, Epoch, Incarnation, RunId, Seq};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::refusal::{Fingerprints, Refusal, RefusalCode};
 use tributary_common::session::{Acked, Credit, Identity};
+use tributary_common::text::printable;
 
 use super::{
     FromWireEnum, Result, WireError, bounded, bytes, cut, positive, required, run_id, secret, short,
@@ -138,10 +139,10 @@ impl TryFrom<v1::LearnerMessage> for LearnerEvent {
                 let after = Duration::from_millis(wire.retry_after_milliseconds.into());
                 let refusal = Refusal {
                     code: RefusalCode::from_wire(wire.code)?,
-                    field: wire.field,
-                    ours: wire.ours,
-                    theirs: wire.theirs,
-                    advice: wire.advice,
+                    field: shown(&wire.field),
+                    ours: shown(&wire.ours),
+                    theirs: shown(&wire.theirs),
+                    advice: shown(&wire.advice),
                 };
                 Self::Refused(refusal, after)
             }
@@ -150,13 +151,18 @@ impl TryFrom<v1::LearnerMessage> for LearnerEvent {
             Message::Work(_) => return Err(WireError::NotBuilt { field: "work" }),
             Message::Drain(v1::Drain { reason, deadline_milliseconds: deadline }) => {
                 let deadline = (deadline > 0).then_some(Duration::from_millis(deadline.into()));
-                Self::Drain { reason, deadline }
+                Self::Drain { reason: shown(&reason), deadline }
             }
             Message::Fenced(fenced) => {
                 Self::Fenced(required(fenced.epoch, "fenced.epoch")?.try_into()?)
             }
         })
     }
+}
+
+/// For texts that only people read, on the other side of a network.
+fn shown(text: &str) -> String {
+    printable(text, limits::TEXT_BYTES)
 }
 
 fn milliseconds(duration: Duration) -> u32 {
@@ -277,8 +283,10 @@ impl TryFrom<v1::Ack> for Ack {
     fn try_from(wire: v1::Ack) -> Result<Self> {
         let rejection = |wire: v1::Rejection| {
             let reason = RejectionReason::from_wire(wire.reason)?;
-            Ok(Rejection { seq: Seq(wire.seq), reason, detail: wire.detail, step: wire.step })
+            let detail = shown(&wire.detail);
+            Ok(Rejection { seq: Seq(wire.seq), reason, detail, step: wire.step })
         };
+        bounded(wire.rejections.len(), limits::REPORT_ENTRIES, "ack.rejections")?;
         Ok(Self {
             acked: required(wire.acked, "ack.acked")?.try_into()?,
             rejections: wire.rejections.into_iter().map(rejection).collect::<Result<_>>()?,

@@ -197,6 +197,69 @@ pub fn words() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// What is asked once, and its answers.
+pub fn calls() -> Vec<(&'static str, Vec<u8>)> {
+    use prost::Message;
+    let subscribe = v1::SubscribeRequest {
+        run_id: vec![7; 16],
+        actor_id: 2_000_000_001,
+        set: v1::WeightSet::Ema as i32,
+        newer_than: Some(policy(100).into()),
+    };
+    let data = prost::bytes::Bytes::from_static(b"bytes");
+    vec![
+        ("subscribe", subscribe.encode_to_vec()),
+        ("fetch", v1::FetchRequest { blake3: vec![4; 32], offset: 1_048_576 }.encode_to_vec()),
+        ("asset_data", v1::AssetData { offset: 1_048_576, data }.encode_to_vec()),
+        ("watch", v1::WatchRequest { prefixes: vec!["loss".into()] }.encode_to_vec()),
+        ("drain_request", v1::DrainRequest { reason: "enough".into() }.encode_to_vec()),
+        ("drain_reply", v1::DrainReply { started: true }.encode_to_vec()),
+    ]
+}
+
+/// The rest of the shared rewards and of reward services.
+pub fn rewards() -> Vec<(&'static str, Vec<u8>)> {
+    use prost::Message;
+    use v1::actor_question::Message as Question;
+    let question = |message| v1::ActorQuestion { message: Some(message) }.encode_to_vec();
+    let proof = v1::ActorProof {
+        actor_id: 2_000_000_001,
+        secret: vec![9; 16],
+        epoch: Some(epoch(3).into()),
+    };
+    let answer = |answer| v1::Answer { key: vec![6; 32], answer: Some(answer) };
+    let answers = vec![
+        answer(v1::answer::Answer::Granted(v1::Granted {
+            lease_id: 12,
+            lease_milliseconds: 60_000,
+        })),
+        answer(v1::answer::Answer::Busy(v1::Busy { actor_id: 8, retry_after_milliseconds: 500 })),
+    ];
+    let answers = v1::learner_answer::Message::Answers(v1::Answers { answers });
+    let acked = v1::learner_answer::Message::ResultsAck(v1::ResultsAck { through_number: 4 });
+    let output = v1::RewardOutput { name: "score".into(), role: v1::RewardRole::Objective as i32 };
+    let (kind, version) = ("docking".into(), "2".into());
+    let describe = v1::DescribeReply { kind, version, outputs: vec![output], batch: 64 };
+    let measured = v1::Measured {
+        status: v1::EvaluationStatus::Measured as i32,
+        raw: vec![0.5, -2.0],
+        seconds: 3600.0,
+        error: "a word".into(),
+        transient: true,
+    };
+    let evaluate = v1::EvaluateRequest { id: 3, objects: vec!["\"ACGT\"".into()] };
+    vec![
+        ("proof", question(Question::Proof(proof))),
+        ("claims", question(Question::Claims(v1::Claims { keys: vec![vec![6; 32]] }))),
+        ("renewals", question(Question::Renewals(v1::Renewals { lease_ids: vec![12, 13] }))),
+        ("granted_busy", v1::LearnerAnswer { message: Some(answers) }.encode_to_vec()),
+        ("results_ack", v1::LearnerAnswer { message: Some(acked) }.encode_to_vec()),
+        ("describe_reply", describe.encode_to_vec()),
+        ("evaluate_request", evaluate.encode_to_vec()),
+        ("evaluate_reply", v1::EvaluateReply { id: 3, measured: vec![measured] }.encode_to_vec()),
+    ]
+}
+
 fn status() -> v1::StatusReply {
     let row = v1::ActorRow {
         id: 2_000_000_001,

@@ -51,7 +51,8 @@ fn log_r_falls_by_the_exponent_for_each_unit_of_distance() {
     assert_eq!(log_reward(DistanceScale::Raw, 2.0, 30.0), -60.0);
     assert_eq!(log_reward(DistanceScale::Raw, 2.0, 0.0), 0.0);
     let reward = reward(8, 15, settings(DistanceScale::Raw, 2.0));
-    for raw in [&[f64::NAN][..], &[-1.0], &[121.0], &[], &[1.0, 2.0]] {
+    for raw in [&[f64::NAN][..], &[-1.0], &[121.0], &[0.5], &[f64::NEG_INFINITY], &[], &[1.0, 2.0]]
+    {
         assert!(reward.transform(raw).is_err(), "{raw:?}");
     }
 }

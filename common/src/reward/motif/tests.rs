@@ -132,3 +132,16 @@ fn the_identity_holds_motifs_and_weights() {
     let expected = r#"{"motifs":["AA","C"],"weights":[1.0,1.0]}"#;
     assert_eq!(reward.identity().configuration, expected);
 }
+
+#[test]
+fn raw_values_that_are_no_counts_are_refused() {
+    let environment = words(Length::MaxLength(4), "AC");
+    let reward = motif(&["A", "CC"], &[1.0, -1.0], &environment);
+    assert_eq!(reward.transform(&[4.0, 3.0]).unwrap().get(), 1.0);
+    for raw in [[5.0, 0.0], [0.0, 4.0], [-1.0, 0.0], [0.5, 0.0], [0.0, f64::MAX]] {
+        assert!(reward.transform(&raw).is_err(), "{raw:?}");
+    }
+    for infinity in [f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(reward.transform(&[infinity, 0.0]).is_err());
+    }
+}
