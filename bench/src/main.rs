@@ -13,6 +13,7 @@ mod experiment;
 mod figure;
 mod lag;
 mod learning;
+mod lockstep;
 mod machine;
 mod objectives;
 mod parallel;
@@ -50,6 +51,8 @@ enum Benchmark {
     Curves(curves::Options),
     /// Holds every combination to its exact distribution, and shows that mistakes are seen
     Atlas(atlas::Options),
+    /// Trains one lockstep run again and again, with other actors, and compares the weights
+    Lockstep(lockstep::Options),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -65,6 +68,7 @@ fn main() -> Result<()> {
         Benchmark::Objectives(options) => objectives::run(&options),
         Benchmark::Curves(options) => curves::run(&options),
         Benchmark::Atlas(options) => atlas::run(&options),
+        Benchmark::Lockstep(options) => lockstep::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

@@ -17,6 +17,8 @@ use crate::error::LearnerError;
 use crate::figures::{Board, RunState};
 use crate::hand_over::HandOver;
 use crate::http;
+use crate::lockstep::Lockstep;
+use crate::lockstep::rounds::SavedRounds;
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
 use crate::prepare::Prepared;
@@ -93,9 +95,12 @@ impl App {
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
         let settings = exploration.settings() as u32;
+        let roster = Arc::new(Roster::new(sessions, settings));
+        let replayed = replay.replayed_in_batch();
+        let lockstep = Lockstep::of_run(&facts.run_file, replayed, &roster, SavedRounds::default());
         let observer = Observer {
             board: Arc::new(Board::default()),
-            roster: Arc::new(Roster::new(sessions, settings)),
+            roster,
             hand_over: Arc::new(HandOver::new(replay)),
         };
         let stop = CancellationToken::new();
@@ -109,8 +114,14 @@ impl App {
 
         let ends =
             Ends { publisher, newest: newest.clone(), arriving, compared: Arc::clone(&compared) };
-        let common =
-            Common { facts: &facts, task, data, observer: &observer, directory: &directory };
+        let common = Common {
+            facts: &facts,
+            task,
+            data,
+            observer: &observer,
+            lockstep: &lockstep,
+            directory: &directory,
+        };
         let workers = Workers::start(&common, training, ends)?;
         let recording =
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
@@ -120,6 +131,7 @@ impl App {
         let deps = ServiceDeps {
             facts: Arc::clone(&facts),
             roster: Arc::clone(&observer.roster),
+            lockstep,
             arrivals,
             newest,
             observer: observer.clone(),

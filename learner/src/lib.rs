@@ -27,6 +27,7 @@ pub mod incoming;
 pub mod ingest;
 pub mod interference;
 mod locks;
+pub mod lockstep;
 pub mod metrics;
 pub mod objective;
 pub mod options;

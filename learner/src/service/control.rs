@@ -126,7 +126,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         actors: view.actors.iter().map(row).collect(),
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
-        warnings: facts.run_file.replay.warnings().into_iter().map(str::to_owned).collect(),
+        warnings: warnings(facts),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,
@@ -134,6 +134,13 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
             seconds: learner.time.map(|time| time.as_secs_f64()),
         }),
     }
+}
+
+fn warnings(facts: &RunFacts) -> Vec<String> {
+    let lockstep = "in lockstep: training waits for the slowest actor, and actors for training";
+    let lockstep = facts.run_file.run.lockstep.then_some(lockstep);
+    let of_replay = facts.run_file.replay.warnings().into_iter();
+    of_replay.chain(lockstep).map(str::to_owned).collect()
 }
 
 fn yields(facts: &RunFacts, view: &View) -> Vec<SettingYield> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
@@ -22,6 +23,7 @@ use tributary_proto::convert::learner::Asset;
 use tributary_proto::limits;
 
 use crate::ingest::Arrival;
+use crate::lockstep::Lockstep;
 use crate::publish::Newest;
 use crate::record::Record;
 use crate::roster::Roster;
@@ -53,6 +55,8 @@ pub struct ServiceDeps {
     pub facts: Arc<RunFacts>,
     /// Its actors.
     pub roster: Arc<Roster>,
+    /// Its rounds, if it is a lockstep run.
+    pub lockstep: Option<Arc<Lockstep>>,
     /// To ingest.
     pub arrivals: mpsc::Sender<Arrival>,
     /// The newest weights.
@@ -78,12 +82,20 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let stop = deps.stop.clone();
+    // An order right behind an ack must not wait until the actor's system has confirmed the ack.
+    let connections = TcpListenerStream::new(listener).map(|connection| {
+        connection.inspect(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection that delays small messages");
+            }
+        })
+    });
     limits::server(Server::builder())
         .add_service(health_service)
         .add_service(limits::sessions_server(sessions::SessionsService::new(deps.clone())))
         .add_service(limits::weights_server(weights::WeightsService::new(deps.clone())))
         .add_service(limits::assets_server(assets::AssetsService::new(&deps)))
         .add_service(limits::control_server(control::ControlService::new(deps)))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await
 }
