@@ -89,6 +89,12 @@ impl Steps {
         Ok(Self { training, config, deps, published, last_checkpoint, fallback, panics, draws })
     }
 
+    /// Goes on behind so many draws from replay.
+    #[must_use]
+    pub fn behind(self, draws: u64) -> Self {
+        Self { draws, ..self }
+    }
+
     /// Trains until a goal, or until nothing more will be drawn; then publishes the last weights,
     /// sends the last checkpoint and ends all draws.
     ///
@@ -282,6 +288,8 @@ impl Steps {
         let training = self.training.state()?;
         let (generated, paid, samples) =
             self.deps.board.update(|figures| (figures.generated, figures.paid, figures.samples));
-        Ok(Contents { training, generated, paid, samples, sessions: self.deps.roster.save() })
+        let rounds = self.deps.lockstep.as_ref().map(|lockstep| lockstep.saved());
+        let (draws, sessions) = (self.draws, self.deps.roster.save());
+        Ok(Contents { training, generated, paid, samples, draws, rounds, sessions })
     }
 }

@@ -191,7 +191,7 @@ mod tests {
             "ingest for replay 7.0 s, trainer for data 3.2 s, actors for credit 2.0 s\n",
             "actors that died        1, started again",
             "tributary sample",
-            "weights, blake3               639bf244",
+            "weights, blake3         639bf244",
         ] {
             assert!(table.contains(expected), "{expected} is not in\n{table}");
         }

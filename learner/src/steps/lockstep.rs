@@ -57,3 +57,6 @@ impl Steps {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
