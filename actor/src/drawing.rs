@@ -1,5 +1,7 @@
 //! One rollout thread: draws batches of trajectories, forward, backward from known objects, and by
-//! local search, and hands them to scoring.
+//! local search, and hands them to scoring. In a lockstep run it draws what work orders ask for.
+
+mod lockstep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -76,6 +78,9 @@ impl Drawing {
     /// # Errors
     /// The environment breaks its laws.
     pub(crate) fn run(mut self, drawn: &Sender<Drawn>) -> Result<(), ActorError> {
+        if let Some(orders) = self.order.orders.clone() {
+            return self.follow(&orders, drawn);
+        }
         while !self.stop.is_cancelled() {
             let mut answered = None;
             if self.searches.len() == SEARCHES {
@@ -164,6 +169,7 @@ impl Drawing {
             },
             kind: TrajectoryKind::Backward,
             known: listed.raw,
+            place: None,
         };
         Ok(paths.into_iter().zip(known).map(candidate).collect())
     }
@@ -178,7 +184,7 @@ impl Drawing {
         let mut trajectories = Vec::with_capacity(indices.len());
         self.rollouts.draw(snapshot, exploration, &mut streams, &mut trajectories)?;
         let kind = TrajectoryKind::Forward;
-        let candidate = move |trajectory| Candidate { trajectory, kind, known: None };
+        let candidate = move |trajectory| Candidate { trajectory, kind, known: None, place: None };
         Ok(trajectories.into_iter().map(candidate))
     }
 

@@ -15,6 +15,7 @@ mod fakes;
 mod known;
 mod link;
 pub mod newest;
+pub mod orders;
 pub mod pipeline;
 pub mod progress;
 pub mod scoring;

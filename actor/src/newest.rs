@@ -43,6 +43,20 @@ impl Newest {
             .clone()
     }
 
+    /// The newest snapshot, if it is at least of this version; waits so long for one.
+    #[must_use]
+    pub fn wait_for(&self, version: PolicyVersion, limit: Duration) -> Option<Arc<Snapshot>> {
+        let is_older = |held: &mut Option<Arc<Snapshot>>| {
+            held.as_ref().is_none_or(|held| held.weights().version < version)
+        };
+        let held = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let (held, waited) = self
+            .changed
+            .wait_timeout_while(held, limit, is_older)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() { None } else { held.clone() }
+    }
+
     /// The version of the newest snapshot.
     #[must_use]
     pub fn version(&self) -> Option<PolicyVersion> {

@@ -19,6 +19,7 @@ use crate::drawing::Drawing;
 use crate::error::ActorError;
 use crate::known::KnownObjects;
 use crate::newest::Newest;
+use crate::orders::Orders;
 use crate::progress::Progress;
 use crate::scoring::{Record, Scoring};
 use crate::workers::Workers;
@@ -49,6 +50,8 @@ pub struct Order {
     pub threads: usize,
     /// Objects to start from.
     pub initial: Arc<Vec<Listed>>,
+    /// In a lockstep run: what to draw.
+    pub orders: Option<Arc<Orders>>,
 }
 
 impl Order {
@@ -88,6 +91,8 @@ impl Pipeline {
         for thread in 0..order.threads {
             let (receiver, sender) = (to_score.clone(), to_session.clone());
             let scoring = Scoring::new(order.reward.clone(), progress.clone(), known.clone());
+            let scoring =
+                if order.orders.is_some() { scoring.of_all_or_nothing() } else { scoring };
             workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
             let drawing = Drawing::new(thread, order, newest, progress, &known, stop);
             let sender = drawn.clone();
@@ -158,6 +163,7 @@ mod tests {
             batch: 8,
             threads: 2,
             initial: Arc::default(),
+            orders: None,
         }
     }
 

@@ -11,6 +11,7 @@ use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::{Reward, RewardError};
 use tributary_common::rollout::Trajectory;
+use tributary_common::session::work::Place;
 use tributary_common::trajectory::TrajectoryKind;
 
 use crate::error::ActorError;
@@ -39,6 +40,8 @@ pub struct Candidate {
     pub kind: TrajectoryKind,
     /// The raw values of its object, where they are known: it is not measured again.
     pub known: Option<Vec<f64>>,
+    /// Its place in a lockstep run.
+    pub place: Option<Place>,
 }
 
 /// The raw values of each of a batch's objects, none for those that could not be measured.
@@ -61,6 +64,8 @@ pub struct Record {
     pub setting: u32,
     /// log of the behaviour's probability of the path.
     pub log_mu: f32,
+    /// Its place in a lockstep run.
+    pub place: Option<Place>,
 }
 
 /// A call of the reward should take no longer; the objects of a call are halved when it does.
@@ -80,6 +85,8 @@ pub struct Scoring {
     /// Objects in the next call.
     call: usize,
     failures_in_a_row: u32,
+    /// So many end the actor.
+    hopeless: u32,
 }
 
 impl Scoring {
@@ -91,7 +98,14 @@ impl Scoring {
         known: Arc<KnownObjects>,
     ) -> Self {
         let outputs = reward.outputs().len();
-        Self { reward, outputs, progress, known, call: 1, failures_in_a_row: 0 }
+        let (call, failures_in_a_row, hopeless) = (1, 0, HOPELESS);
+        Self { reward, outputs, progress, known, call, failures_in_a_row, hopeless }
+    }
+
+    /// Ends the actor at the first object that cannot be measured: a lockstep run would wait for it
+    /// in vain.
+    pub(crate) fn of_all_or_nothing(self) -> Self {
+        Self { hopeless: 1, ..self }
     }
 
     /// Measures batch after batch until the rollouts or the session are gone.
@@ -168,14 +182,15 @@ impl Scoring {
         }
         let mut measured = raw.chunks_exact(self.outputs);
         let record = |candidate: Candidate| {
-            let Candidate { trajectory: Trajectory { actions, object, log_mu }, kind, known } =
-                candidate;
+            let Candidate { trajectory, kind, known, place } = candidate;
+            let Trajectory { actions, object, log_mu } = trajectory;
             let (raw, seconds) = match known {
                 Some(raw) => (raw, 0.0),
                 None => (measured.next()?.to_vec(), seconds),
             };
             self.known.offer(&object, &raw);
-            Some(Record { actions, raw, seconds, kind, policy, setting, log_mu: log_mu as f32 })
+            let log_mu = log_mu as f32;
+            Some(Record { actions, raw, seconds, kind, policy, setting, log_mu, place })
         };
         Ok(candidates.into_iter().map(record).collect())
     }
@@ -207,7 +222,7 @@ impl Scoring {
         tracing::error!(%object, error = %source, "the object could not be measured");
         self.progress.failed.fetch_add(1, Relaxed);
         self.failures_in_a_row += 1;
-        if self.failures_in_a_row < HOPELESS {
+        if self.failures_in_a_row < self.hopeless {
             return Ok(());
         }
         let object = object.to_string();
@@ -234,7 +249,7 @@ mod tests {
     fn candidate(cell: [i64; 2]) -> Candidate {
         let object = Object::Integers(cell.to_vec());
         let trajectory = Trajectory { actions: vec![0; cell[0] as usize], object, log_mu: -1.5 };
-        Candidate { trajectory, kind: TrajectoryKind::Forward, known: None }
+        Candidate { trajectory, kind: TrajectoryKind::Forward, known: None, place: None }
     }
 
     type Scored = (Result<(), ActorError>, Vec<Record>, Arc<Progress>);

@@ -94,6 +94,7 @@ impl Search {
             trajectory: proposal.trajectory.clone(),
             kind: TrajectoryKind::LocalSearch,
             known: (proposal.trajectory.object == place.object).then(|| place.raw.clone()),
+            place: None,
         };
         Ok(self.proposals.iter().zip(places).map(candidate).collect())
     }
@@ -117,7 +118,7 @@ mod tests {
         let actions = [vec![0; cell[0]], vec![1; cell[1]]].concat();
         let object = Object::Integers(cell.map(|x| x as i64).to_vec());
         let trajectory = Trajectory { actions, object, log_mu: 0.0 };
-        Candidate { trajectory, kind: TrajectoryKind::Forward, known: None }
+        Candidate { trajectory, kind: TrajectoryKind::Forward, known: None, place: None }
     }
 
     fn search(cells: &[[usize; 2]]) -> Search {

@@ -13,6 +13,7 @@ mod experiment;
 mod figure;
 mod lag;
 mod learning;
+mod lockstep;
 mod machine;
 mod objectives;
 mod parallel;
@@ -54,6 +55,8 @@ enum Benchmark {
     /// Stops, kills, starves and slows down real processes, and measures what becomes of the run
     #[command(subcommand)]
     Soak(soak::Command),
+    /// Trains one lockstep run again and again, with other actors, and compares the weights
+    Lockstep(lockstep::Options),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         Benchmark::Curves(options) => curves::run(&options),
         Benchmark::Atlas(options) => atlas::run(&options),
         Benchmark::Soak(command) => soak::run(&command),
+        Benchmark::Lockstep(options) => lockstep::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

@@ -3,6 +3,7 @@
 //! Users add their own: `Registry::builtin().with_environment("mine", |section| ...)`.
 
 mod kinds;
+mod lockstep;
 mod replay;
 mod suitability;
 

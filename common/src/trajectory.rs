@@ -6,6 +6,7 @@
 
 use crate::environment::Environment;
 use crate::ids::{PolicyVersion, Seq};
+use crate::session::work::Place;
 
 /// How the path of a trajectory came about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -60,6 +61,10 @@ pub struct TrajectoryBatch {
     pub log_mu: Vec<f32>,
     /// What measuring each object cost, in seconds.
     pub seconds: Vec<f32>,
+    /// In a lockstep run: the round of the work orders.
+    pub round: u64,
+    /// In a lockstep run: the index of each; else empty.
+    pub index: Vec<u64>,
 }
 
 /// One trajectory of a [`TrajectoryBatch`].
@@ -108,6 +113,13 @@ impl TrajectoryBatch {
         self.setting.push(view.setting);
         self.log_mu.push(view.log_mu);
         self.seconds.push(view.seconds);
+    }
+
+    /// In a lockstep run: the place of the trajectory that was appended last. All of a batch are of
+    /// one round.
+    pub fn place(&mut self, Place { round, index }: Place) {
+        self.round = round;
+        self.index.push(index);
     }
 
     /// Each in order. The columns must agree in length, as the checked conversion guarantees.

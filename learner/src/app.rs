@@ -7,9 +7,11 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
@@ -20,6 +22,8 @@ use crate::figures::{Board, RunState};
 use crate::hand_over::HandOver;
 use crate::http::{self, Shown};
 use crate::keeper::NothingKept;
+use crate::lockstep::Lockstep;
+use crate::lockstep::rounds::SavedRounds;
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
 use crate::prepare::Prepared;
@@ -99,9 +103,12 @@ impl App {
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
         let settings = exploration.settings() as u32;
+        let roster = Arc::new(Roster::new(sessions, settings));
+        let replayed = replay.replayed_in_batch();
+        let lockstep = Lockstep::of_run(&facts.run_file, replayed, &roster, SavedRounds::default());
         let observer = Observer {
             board: Arc::new(Board::default()),
-            roster: Arc::new(Roster::new(sessions, settings)),
+            roster,
             hand_over: Arc::new(HandOver::new(replay)),
         };
         let stop = CancellationToken::new();
@@ -115,8 +122,14 @@ impl App {
 
         let ends =
             Ends { publisher, newest: newest.clone(), arriving, compared: Arc::clone(&compared) };
-        let common =
-            Common { facts: &facts, task, data, observer: &observer, directory: &directory };
+        let common = Common {
+            facts: &facts,
+            task,
+            data,
+            observer: &observer,
+            lockstep: &lockstep,
+            directory: &directory,
+        };
         let workers = Workers::start(&common, training, ends)?;
         let recording =
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
@@ -131,6 +144,7 @@ impl App {
             roster: Arc::clone(&observer.roster),
             keeper: Arc::new(NothingKept),
             entropy: Entropy::System,
+            lockstep,
             arrivals,
             newest,
             observer: observer.clone(),
@@ -146,7 +160,7 @@ impl App {
             stop,
             workers,
             recorder: tokio::spawn(recording),
-            server: tokio::spawn(service::serve(TcpListenerStream::new(grpc), deps)),
+            server: tokio::spawn(service::serve(connections(grpc), deps)),
             interrupted: false,
         })
     }
@@ -230,6 +244,18 @@ impl App {
         tracing::info!(file = %file.display(), "the run is over");
         Ok(if self.interrupted { Outcome::Interrupted } else { Outcome::Complete })
     }
+}
+
+/// Connections of actors and commands, none of which waits with small messages: an order right behind
+/// an ack must not wait until the actor's system has confirmed the ack.
+fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
+    TcpListenerStream::new(listener).map(|connection| {
+        connection.inspect(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection that delays small messages");
+            }
+        })
+    })
 }
 
 /// A record each second and after each comparison; a last one at the end.

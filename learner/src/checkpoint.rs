@@ -19,6 +19,7 @@ use tributary_common::session::sessions::SavedSessions;
 use crate::edges::Edge;
 use crate::figures::Board;
 use crate::files;
+use crate::lockstep::rounds::SavedRounds;
 use crate::training::{Moments, TrainingState};
 
 const KEPT: usize = 3;
@@ -57,6 +58,10 @@ pub struct Contents {
     pub paid: u64,
     /// Trajectories trained on, each as often as it was used.
     pub samples: u64,
+    /// Batches drawn from replay: they number the random numbers of the next one.
+    pub draws: u64,
+    /// Of a lockstep run: the rounds that are over.
+    pub rounds: Option<SavedRounds>,
     /// Marks and books of all actors.
     pub sessions: SavedSessions,
 }
@@ -73,6 +78,8 @@ struct State<'a> {
     generated: u64,
     paid: u64,
     samples: u64,
+    draws: u64,
+    rounds: Option<SavedRounds>,
     sessions: &'a SavedSessions,
 }
 
@@ -144,7 +151,7 @@ impl CheckpointWriter {
         version: PolicyVersion,
         contents: &Contents,
     ) -> Result<BTreeMap<String, Vec<u8>>, WriteError> {
-        let Contents { training, generated, paid, samples, sessions } = contents;
+        let Contents { training, generated, paid, samples, draws, rounds, sessions } = contents;
         let TrainingState { log_z, ema_steps, moments, log_z_moments, .. } = training;
         let weights = |values: &Vec<f32>| {
             let (log_z, generated) = (*log_z, *generated);
@@ -162,6 +169,8 @@ impl CheckpointWriter {
             generated: *generated,
             paid: *paid,
             samples: *samples,
+            draws: *draws,
+            rounds: *rounds,
             sessions,
         };
         let mut files = BTreeMap::from([

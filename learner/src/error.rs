@@ -84,6 +84,7 @@ impl LearnerError {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => 75,
             Self::Directory(RunDirectoryError::Io { .. }) | Self::System { .. } => 75,
             Self::Train(TrainError::NoCuda) => 78,
+            Self::Train(TrainError::Straggler(_)) => 75,
             Self::Train(_) | Self::Serve(_) | Self::Panicked(_) => 70,
             Self::Read { .. }
             | Self::RunFile(_)

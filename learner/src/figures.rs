@@ -99,6 +99,8 @@ pub struct Figures {
     pub lag_max: u64,
     /// Accepted trajectories per second, over the last seconds.
     pub recent_rate: f64,
+    /// Hash of the last weights, at the end of training: see `TrainingState::blake3`.
+    pub weights_blake3: Option<String>,
     /// The newest published weights.
     pub policy: Option<PolicyVersion>,
     /// Seconds waited, for each edge "who.for_what".

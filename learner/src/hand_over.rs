@@ -24,6 +24,28 @@ pub enum Insertion {
     Closed,
 }
 
+/// What a draw without waiting gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// A batch.
+    Batch,
+    /// The trajectories have had their uses.
+    Empty,
+    /// They have, and no others will come.
+    Over,
+}
+
+/// What has become of the round that the trainer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// It is in replay.
+    Inserted,
+    /// It is not whole yet.
+    Missing,
+    /// It will not be inserted.
+    Over,
+}
+
 /// Replay, shared by ingest and trainer.
 pub struct HandOver {
     state: Mutex<State>,
@@ -35,12 +57,14 @@ struct State {
     replay: Replay,
     intake_closed: bool,
     trainer_done: bool,
+    /// Rounds of a lockstep run that were inserted and that the trainer has not noticed.
+    rounds: u64,
 }
 
 impl HandOver {
     /// Over an empty replay.
     pub fn new(replay: Replay) -> Self {
-        let state = State { replay, intake_closed: false, trainer_done: false };
+        let state = State { replay, intake_closed: false, trainer_done: false, rounds: 0 };
         Self { state: Mutex::new(state), data: Condvar::new(), room: Condvar::new() }
     }
 
@@ -96,6 +120,54 @@ impl HandOver {
             }
             state = wait(&self.data, state);
         }
+    }
+
+    /// Inserts a round of a lockstep run as a whole, whatever the band says: training waits for it.
+    /// Then does `count` before training goes on; if that says that the run has all its trajectories,
+    /// intake is closed. Inserts and counts nothing if it is closed already.
+    pub fn insert_round<'a>(
+        &self,
+        round: impl Iterator<Item = &'a Sound>,
+        count: impl FnOnce() -> bool,
+    ) {
+        let mut state = lock(&self.state);
+        if state.intake_closed {
+            return;
+        }
+        for sound in round {
+            state.replay.insert(sound);
+        }
+        state.intake_closed = count();
+        state.rounds += 1;
+        self.data.notify_all();
+    }
+
+    /// As [`draw`](Self::draw) without waiting. The uses that a round of a lockstep run has granted
+    /// are always drawn, so that it ends where a round ends.
+    pub fn try_draw(&self, step: u64, stream: &mut Stream, samples: &mut Samples) -> Draw {
+        let mut state = lock(&self.state);
+        match state.replay.sample(step, stream, samples) {
+            true => Draw::Batch,
+            false if state.trainer_done || state.intake_closed => Draw::Over,
+            false => Draw::Empty,
+        }
+    }
+
+    /// Waits so long for a round.
+    pub fn await_round(&self, limit: Duration) -> Round {
+        let is_open =
+            |state: &mut State| state.rounds == 0 && !state.trainer_done && !state.intake_closed;
+        let mut state = self
+            .data
+            .wait_timeout_while(lock(&self.state), limit, is_open)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        if state.rounds > 0 {
+            state.rounds -= 1;
+            return Round::Inserted;
+        }
+        let is_over = state.trainer_done || state.intake_closed;
+        if is_over { Round::Over } else { Round::Missing }
     }
 
     /// Tells replay how far a batch that it gave was from balance: squared residuals of trajectory

@@ -4,6 +4,8 @@
 //! room for it by the samples-per-insert band; only then it is acked and its credit granted again,
 //! so that a slow trainer reaches the actors as back-pressure and nothing is dropped.
 
+mod lockstep;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::{HandOver, Insertion};
+use crate::lockstep::Lockstep;
 use crate::outbox::Rejection;
 use crate::roster::Roster;
 use crate::yields::Yields;
@@ -66,6 +69,8 @@ pub struct IngestDeps {
     pub yields: Yields,
     /// What is found.
     pub findings: Arc<Findings>,
+    /// The rounds of a lockstep run.
+    pub lockstep: Option<Arc<Lockstep>>,
 }
 
 /// The ingest thread's state.
@@ -82,6 +87,8 @@ pub struct Ingest {
 #[derive(Default)]
 struct Tally {
     accepted: u64,
+    /// Of a trajectory that a lockstep run has already.
+    duplicate: u64,
     rejected: Vec<RejectionReason>,
     rejections: Vec<Rejection>,
     bytes: u64,
@@ -105,6 +112,9 @@ impl Ingest {
     /// Decides one message: whoever runs ingest on a thread of his own calls this for each. Waits
     /// while replay is full.
     pub fn take(&mut self, arrival: &Arrival) {
+        if let Some(lockstep) = self.deps.lockstep.clone() {
+            return self.take_work(&lockstep, arrival);
+        }
         let outputs = arrival.batch.outputs;
         let fresh = arrival.batch.iter().skip(arrival.duplicates);
         let fresh_bytes: u64 = fresh.map(|t| record_bytes(t.actions.len(), outputs)).sum();
@@ -145,25 +155,28 @@ impl Ingest {
             insertion = waited_insertion;
         }
         if insertion != Insertion::Done {
-            let detail = "the run has all the trajectories that it asked for".to_owned();
-            return Err(Unsound { reason: RejectionReason::RunComplete, detail, step: None });
+            return Err(run_complete());
         }
-        self.generated += 1;
-        let is_new = self.objects.insert(sound.object);
-        let TrajectoryView { setting, kind, .. } = *trajectory;
-        self.deps.yields.count(setting, kind, is_new, sound.log_reward);
-        let is_forward = kind == TrajectoryKind::Forward;
-        self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
-        if !is_known(trajectory) {
-            self.unpaid.remove(&sound.object);
-        } else if is_new {
-            self.unpaid.insert(sound.object);
-        }
+        self.count(sound, trajectory.setting);
         if self.is_complete() {
             hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
         }
         Ok(())
+    }
+
+    /// Counts a trajectory that is in replay.
+    fn count(&mut self, sound: &Sound, setting: u32) {
+        self.generated += 1;
+        let is_new = self.objects.insert(sound.object);
+        self.deps.yields.count(setting, sound.kind, is_new, sound.log_reward);
+        let is_forward = sound.kind == TrajectoryKind::Forward;
+        self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
+        if !is_known(sound) {
+            self.unpaid.remove(&sound.object);
+        } else if is_new {
+            self.unpaid.insert(sound.object);
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -199,10 +212,20 @@ impl Ingest {
 
     /// Acks what was decided, frees its bytes and counts it.
     fn settle(&mut self, arrival: &Arrival, tally: &mut Tally) {
-        let Tally { accepted, rejected, rejections, bytes } = std::mem::take(tally);
-        if accepted == 0 && rejected.is_empty() && bytes == 0 {
+        let Tally { accepted, duplicate, rejected, rejections, bytes } = std::mem::take(tally);
+        if accepted + duplicate == 0 && rejected.is_empty() && bytes == 0 {
             return;
         }
+        self.show();
+        let settlement =
+            Settlement { epoch: arrival.epoch, accepted, duplicate, rejected: &rejected, bytes };
+        if let Err(error) = self.deps.roster.settle(arrival.session, &settlement, &rejections) {
+            tracing::error!(actor = %arrival.session.actor, %error, "records could not be settled");
+        }
+    }
+
+    /// Puts what was counted on the board.
+    fn show(&self) {
         let (generated, paid) = (self.generated, self.paid());
         let rows = self.deps.yields.rows();
         let modes = self.deps.findings.modes();
@@ -211,10 +234,6 @@ impl Ingest {
             figures.accept(generated, paid);
             rows.clone_into(&mut figures.yields);
         });
-        let settlement = Settlement { epoch: arrival.epoch, accepted, rejected: &rejected, bytes };
-        if let Err(error) = self.deps.roster.settle(arrival.session, &settlement, &rejections) {
-            tracing::error!(actor = %arrival.session.actor, %error, "records could not be settled");
-        }
     }
 
     fn flush_dead_letters(&mut self) {
@@ -229,6 +248,12 @@ impl Ingest {
 }
 
 /// Whether the actor knew the object's values and has not measured it for this trajectory.
-fn is_known(trajectory: &TrajectoryView<'_>) -> bool {
-    trajectory.kind != TrajectoryKind::Forward && trajectory.seconds == 0.0
+fn is_known(sound: &Sound) -> bool {
+    sound.kind != TrajectoryKind::Forward && sound.seconds == 0.0
+}
+
+/// Why nothing more is taken at the end of a run.
+fn run_complete() -> Unsound {
+    let detail = "the run has all the trajectories that it asked for".to_owned();
+    Unsound { reason: RejectionReason::RunComplete, detail, step: None }
 }

@@ -29,6 +29,7 @@ pub mod ingest;
 pub mod interference;
 pub mod keeper;
 mod locks;
+pub mod lockstep;
 pub mod memory;
 pub mod metrics;
 pub mod objective;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tributary_common::ids::{Epoch, Seq};
 use tributary_common::session::books::RejectionReason;
+use tributary_common::session::work::WorkOrder;
 use tributary_common::session::{Acked, Credit};
 use tributary_proto::limits;
 
@@ -49,6 +50,8 @@ pub struct News {
     pub rejections: Vec<Rejection>,
     /// The newest grant.
     pub credit: Option<Credit>,
+    /// What it shall draw in a lockstep run.
+    pub work: Vec<WorkOrder>,
     /// The actor shall leave.
     pub drain: Option<DrainNotice>,
     /// A newer session exists; the last news of this one.

@@ -73,7 +73,9 @@ fn run(options: &Options, registry: &Registry) -> Result<Outcome, LearnerError> 
 /// Training with libtorch. By default on one thread for each core.
 fn libtorch(prepared: &Prepared) -> Result<Box<dyn Training>, TrainError> {
     let run_file = &prepared.facts.run_file;
-    if let Some(threads) = run_file.learner.threads {
+    // Sums of several threads depend on how they are divided.
+    let threads = if run_file.run.lockstep { Some(1) } else { run_file.learner.threads };
+    if let Some(threads) = threads {
         torch::set_threads(threads);
     }
     Ok(Box::new(Trainer::new(run_file, &prepared.task, prepared.facts.incarnation)?))

@@ -218,6 +218,8 @@ pub struct Summary {
     pub log_z_error: Option<f64>,
     /// The other figures of evaluation, by their names in `metrics.jsonl`.
     pub evaluation: BTreeMap<String, f64>,
+    /// Hash of the last weights: raw, averaged, log Z.
+    pub weights_blake3: Option<String>,
     /// After the last update.
     pub log_z: Option<f64>,
     /// Averaged over the last 1,000 updates.
@@ -300,6 +302,7 @@ impl Summary {
             exact: figures.exact.as_ref().map(|exact| exact.comparison),
             log_z_error: figures.exact.as_ref().map(ExactFigures::log_z_error),
             evaluation: figures.evaluation_values(),
+            weights_blake3: figures.weights_blake3.clone(),
             log_z: figures.log_z,
             log_z_mean_1000: figures.log_z_mean(),
             loss: figures.loss,

@@ -13,6 +13,7 @@ use tributary_common::session::books::Books;
 use tributary_common::session::learner::{Incoming, LearnerSession, Settlement, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::session::sessions::{Admission, SavedSessions, Sessions, SessionsConfig};
+use tributary_common::session::work::WorkOrder;
 use tributary_common::session::{Resume, Secret, SessionKey};
 use tributary_proto::convert::actor::Attempt;
 
@@ -282,6 +283,31 @@ impl Roster {
         }
         inner.drain = Some(notice);
         true
+    }
+
+    /// Tells sessions what to draw in a lockstep run; those that are over hear nothing.
+    pub fn give(&self, orders: &[(SessionKey, WorkOrder)]) {
+        if orders.is_empty() {
+            return;
+        }
+        let inner = lock(&self.inner);
+        for (session, order) in orders {
+            if let Some(outbox) = inner.outboxes.get(session) {
+                outbox.post(|news| news.work.push(*order));
+            }
+        }
+    }
+
+    /// The actors of these sessions, for people: "actor 7 (worker-2 on node-17)".
+    pub fn names(&self, sessions: &[SessionKey]) -> String {
+        let inner = lock(&self.inner);
+        let name = |session: &SessionKey| match inner.known.get(&session.actor) {
+            Some(Known { card, .. }) => {
+                format!("actor {} ({} on {})", session.actor, card.name, card.host)
+            }
+            None => format!("actor {}", session.actor),
+        };
+        sessions.iter().map(name).collect::<Vec<_>>().join(", ")
     }
 
     /// How many sessions are up, as it changes.

@@ -1,5 +1,7 @@
 //! The trainer's thread: draw, update, publish, until a goal or an end.
 
+mod lockstep;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use crate::edges::Edge;
 use crate::figures::Board;
 use crate::hand_over::HandOver;
 use crate::interference::Interference;
+use crate::lockstep::Lockstep;
 use crate::panics;
 use crate::publish::Publisher;
 use crate::redraw::Redraw;
@@ -54,6 +57,8 @@ pub struct StepsDeps {
     pub interference: Option<Interference>,
     /// Draws other paths to objects, where the run file asks for that.
     pub redraw: Option<Redraw>,
+    /// The rounds of a lockstep run.
+    pub lockstep: Option<Arc<Lockstep>>,
 }
 
 /// The trainer's thread.
@@ -85,6 +90,12 @@ impl Steps {
         Ok(Self { training, config, deps, published, last_checkpoint, fallback, panics, draws })
     }
 
+    /// Goes on behind so many draws from replay.
+    #[must_use]
+    pub fn behind(self, draws: u64) -> Self {
+        Self { draws, ..self }
+    }
+
     /// Trains until a goal, or until nothing more will be drawn; then publishes the last weights,
     /// sends the last checkpoint and ends all draws.
     ///
@@ -94,13 +105,7 @@ impl Steps {
         self.publish()?;
         let mut samples = Samples::default();
         while self.config.updates.is_none_or(|goal| self.training.step() < goal) {
-            self.draws += 1;
-            let mut stream = Stream::new(self.config.seed, Purpose::Replay, 0, self.draws);
-            let step = self.training.step();
-            let waiting = self.deps.board.wait(Edge::TrainerData);
-            let drawn = self.deps.hand_over.draw(step, &mut stream, &mut samples);
-            drop(waiting);
-            let Some(waited) = drawn else { break };
+            let Some(waited) = self.draw(&mut samples)? else { break };
             self.deps.board.update(|figures| figures.waited("trainer.data", waited));
             self.redraw(&mut samples)?;
             self.update(&samples)?;
@@ -108,19 +113,40 @@ impl Steps {
             if self.training.step().is_multiple_of(self.config.publish_every) {
                 self.publish()?;
             }
-            if self.last_checkpoint.elapsed() >= self.config.checkpoint_every {
-                self.checkpoint()?;
+            if self.deps.lockstep.is_none() {
+                self.checkpoint_if_due()?;
             }
+        }
+        if let Some(lockstep) = &self.deps.lockstep {
+            lockstep.close();
         }
         self.deps.board.update(|figures| figures.stop_clock());
         self.deps.hand_over.end_training();
         self.publish()?;
         let contents = self.contents()?;
+        let hash = contents.training.blake3();
+        self.deps.board.update(|figures| figures.weights_blake3 = Some(hash));
         let _waiting = self.deps.board.wait(Edge::TrainerCheckpoint);
         if self.deps.checkpoints.send(contents).is_err() {
             tracing::error!("the last checkpoint was not taken: its thread is gone");
         }
         Ok(())
+    }
+
+    /// The next batch, and how long training waited for it; none when no more will ever be drawn.
+    fn draw(&mut self, samples: &mut Samples) -> Result<Option<Duration>, TrainError> {
+        if let Some(lockstep) = self.deps.lockstep.clone() {
+            return self.draw_in_lockstep(&lockstep, samples);
+        }
+        self.draws += 1;
+        let mut stream = self.stream_of_draw(self.draws);
+        let _waiting = self.deps.board.wait(Edge::TrainerData);
+        Ok(self.deps.hand_over.draw(self.training.step(), &mut stream, samples))
+    }
+
+    /// The random numbers of a draw from replay; draws are counted from 1.
+    fn stream_of_draw(&self, draw: u64) -> Stream {
+        Stream::new(self.config.seed, Purpose::Replay, 0, draw)
     }
 
     /// Draws the paths that the batch lacks, and counts the time for which training waits for that.
@@ -155,6 +181,9 @@ impl Steps {
             Err(cause) => {
                 self.panics += 1;
                 self.skip(step, &format!("panic: {cause}"), samples);
+                if self.panics == MOST_PANICS && self.deps.lockstep.is_some() {
+                    return Err(TrainError::Panics { cause });
+                }
                 if self.panics == MOST_PANICS {
                     tracing::warn!(step = self.fallback.step, "training goes back");
                     self.training.restore(&self.fallback)?;
@@ -245,6 +274,13 @@ impl Steps {
         Ok(())
     }
 
+    fn checkpoint_if_due(&mut self) -> Result<(), TrainError> {
+        match self.last_checkpoint.elapsed() >= self.config.checkpoint_every {
+            true => self.checkpoint(),
+            false => Ok(()),
+        }
+    }
+
     /// Hands a copy to the writer; when that is still busy, the next time will do.
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         self.last_checkpoint = Instant::now();
@@ -260,6 +296,8 @@ impl Steps {
         let training = self.training.state()?;
         let (generated, paid, samples) =
             self.deps.board.update(|figures| (figures.generated, figures.paid, figures.samples));
-        Ok(Contents { training, generated, paid, samples, sessions: self.deps.roster.save() })
+        let rounds = self.deps.lockstep.as_ref().map(|lockstep| lockstep.saved());
+        let (draws, sessions) = (self.draws, self.deps.roster.save());
+        Ok(Contents { training, generated, paid, samples, draws, rounds, sessions })
     }
 }

@@ -11,7 +11,7 @@ use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Task;
-use tributary_common::run_file::{Backward, LogZInitial, Optimizer, RunFile};
+use tributary_common::run_file::{Backward, Device, LogZInitial, Optimizer, RunFile};
 
 use crate::adam::{Adam, ScalarAdam, Settings, clip};
 use crate::average::MovingAverage;
@@ -92,7 +92,9 @@ impl Trainer {
             logit_gradient: Vec::new(),
         };
         let values = definition.initial_values(run_file.run.seed);
-        let device = device(learner.device)?;
+        // CUDA adds in any order.
+        let wanted = if run_file.run.lockstep { Device::Cpu } else { learner.device };
+        let device = device(wanted)?;
         let target = Target::of_run(&run_file.objective, &definition, &values, device)?;
         let network = TorchNetwork::new(definition, &values, device)?;
         let adam = Adam::new(Settings::of_weights(learner), &network.flat)?;

@@ -6,6 +6,7 @@ use tch::TchError;
 use tributary_common::network::Weights;
 use tributary_common::trajectory::IllegalTrajectory;
 
+use crate::lockstep::Straggler;
 use crate::replay::Samples;
 
 /// Training of one policy; owned by one thread.
@@ -125,6 +126,15 @@ pub enum TrainError {
         /// Of the network.
         ours: usize,
     },
+    /// Nobody delivers a round of a lockstep run.
+    #[error(transparent)]
+    Straggler(#[from] Straggler),
+    /// Updates of a lockstep run panic again and again: going back would change its weights.
+    #[error("updates of this lockstep run panic again and again: {cause}")]
+    Panics {
+        /// What the last panic said.
+        cause: String,
+    },
     /// No path can be drawn to an object that was accepted.
     #[error("no path can be drawn anew: {0}")]
     Redraw(String),
@@ -169,4 +179,17 @@ pub struct TrainingState {
     pub log_z: f64,
     /// Adam's moments of log Z.
     pub log_z_moments: Moments<f64>,
+}
+
+impl TrainingState {
+    /// The hash of what was learned: raw weights, averaged weights and log Z, as little-endian
+    /// numbers one behind the other, in hexadecimal digits.
+    pub fn blake3(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for value in self.weights.iter().chain(&self.ema) {
+            hasher.update(&value.to_le_bytes());
+        }
+        hasher.update(&self.log_z.to_le_bytes());
+        hasher.finalize().to_hex().to_string()
+    }
 }

@@ -7,6 +7,7 @@ use common::{batch, hello, learner_events, welcome};
 use proptest::prelude::*;
 use prost::Message;
 use tributary_common::session::batch_bytes;
+use tributary_common::session::work::WorkOrder;
 use tributary_common::trajectory::TrajectoryBatch;
 use tributary_proto::convert::WireError;
 use tributary_proto::convert::actor::{ActorEvent, Hello};
@@ -62,8 +63,8 @@ fn batches() {
             ("batch.seconds", |b| b.seconds[0] = -1.0),
             ("batch.evaluation", |b| b.evaluation = vec![3; 3]),
             ("batch.evaluation", |b| b.evaluation = vec![1; 2]),
-            ("batch.round", |b| b.round = 1),
-            ("batch.index", |b| b.index = vec![1]),
+            ("batch.index", |b| b.round = 1),
+            ("batch.round", |b| b.index = vec![1, 2, 3]),
             ("batch.conditions", |b| b.conditions = vec![v1::Condition::default()]),
             ("batch.condition", |b| b.condition = vec![0]),
         ],
@@ -120,10 +121,23 @@ fn welcomes() {
             ("asset.name", |w| w.assets[0].name.clear()),
             ("asset.blake3", |w| w.assets[0].blake3.clear()),
             ("asset.size", |w| w.assets[0].size = u64::MAX),
-            ("welcome.lockstep", |w| w.lockstep = true),
             ("welcome.fingerprints", |w| w.fingerprints = None),
             ("fingerprints.reward", |w| w.fingerprints.as_mut().unwrap().reward.clear()),
             ("welcome.progress_milliseconds", |w| w.progress_milliseconds = 0),
+        ],
+    );
+}
+
+#[test]
+fn work_orders() {
+    let order = v1::WorkOrder { round: 5, first_index: 640, count: 128, policy: None };
+    each_is_refused::<v1::WorkOrder, WorkOrder>(
+        v1::WorkOrder { policy: Some(common::policy(100).into()), ..order },
+        &[
+            ("work.round", |w| w.round = 0),
+            ("work.first_index", |w| w.first_index = u64::MAX),
+            ("work.count", |w| w.count = 0),
+            ("work.policy", |w| w.policy = None),
         ],
     );
 }
@@ -181,6 +195,8 @@ fn the_largest_batch_stays_within_the_session_message_limit() {
             setting: vec![u32::MAX; count],
             log_mu: vec![-1.0; count],
             seconds: vec![1.0; count],
+            round: u64::MAX,
+            index: (0..count as u64).map(|i| u64::MAX - i).collect(),
         },
     };
     let one = StampedBatch {

@@ -266,6 +266,7 @@ impl State {
             stream: random_stream(admission.identity.epoch),
             exploration_setting: 0,
             durable: false,
+            lockstep: false,
             fingerprints: self.offer.fingerprints,
             progress_every: Duration::from_millis(100),
         })
@@ -351,6 +352,7 @@ impl Inner {
             let settlement = Settlement {
                 epoch,
                 accepted: batch.len() as u64 - duplicates,
+                duplicate: 0,
                 rejected: &[],
                 bytes: batch_bytes(&batch),
             };

@@ -151,6 +151,7 @@ impl Link {
             batch: run_file.actor.batch,
             threads: self.config.threads.unwrap_or(run_file.actor.threads).max(1),
             initial: task.initial,
+            orders: welcome.lockstep.then(|| self.orders.clone()),
         };
         Ok(Task { run_file, order, network, fingerprints })
     }

@@ -29,6 +29,7 @@ use tributary_proto::limits;
 
 use crate::error::ActorError;
 use crate::newest::Newest;
+use crate::orders::Orders;
 use crate::pipeline::Pipeline;
 use crate::progress::{Edge, Progress};
 use crate::scoring::Record;
@@ -93,6 +94,8 @@ pub(crate) struct Link {
     endpoint: Endpoint,
     session: ActorSession<Record>,
     newest: Arc<Newest>,
+    /// In a lockstep run: what the learner told this actor to draw.
+    orders: Arc<Orders>,
     progress: Arc<Progress>,
     /// Cancelled when no trajectory is to be started any more.
     stop: CancellationToken,
@@ -143,6 +146,7 @@ impl Link {
             shutdown,
             session: ActorSession::default(),
             newest: Arc::default(),
+            orders: Arc::default(),
             stop: CancellationToken::new(),
             drain_until: None,
             work: None,
@@ -173,6 +177,8 @@ impl Link {
                 ended = self.connection() => ended,
             };
             self.session.disconnect();
+            // The learner gives them out again.
+            self.orders.clear();
             let (reason, retry_after) = match ended {
                 Break::Done(reason) => return Ok(reason),
                 Break::Failed(error) => return Err(error),

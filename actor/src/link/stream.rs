@@ -99,10 +99,14 @@ impl Link {
     /// Sends what credit and the transport allow now.
     fn send(&mut self, connection: &Connection) -> Result<(), Break> {
         while let Ok(permit) = connection.up.try_reserve() {
-            let Some(outgoing) = self.session.take(limits::BATCH_BYTES) else { break };
+            let Some(outgoing) = self.session.take_alike(limits::BATCH_BYTES, are_of_one_round)
+            else {
+                break;
+            };
             let mut batch = TrajectoryBatch::default();
             for (place, record) in (outgoing.first.seq.0..).zip(&outgoing.records) {
                 batch.push(&view(Seq(place), record));
+                record.place.into_iter().for_each(|place| batch.place(place));
             }
             let epoch = outgoing.first.epoch;
             permit.send(ActorEvent::Batch(StampedBatch { epoch, batch }).into());
@@ -122,6 +126,11 @@ impl Link {
                 }
             }
             LearnerEvent::Credit(credit) => self.session.grant(credit)?,
+            LearnerEvent::Work(order) => {
+                if !self.orders.push(order) {
+                    return Err(Break::protocol("more work came than anybody can do"));
+                }
+            }
             LearnerEvent::Drain { reason, deadline } => {
                 tracing::info!(reason, "the learner asks to drain");
                 let limit = deadline.unwrap_or(limits::DRAIN_TIMEOUT).min(limits::DRAIN_TIMEOUT);
@@ -201,6 +210,11 @@ fn log_rejections(rejections: &[Rejection]) {
         let count = rejections.iter().filter(at_fault).count();
         tracing::warn!(count, ?first, "the learner rejects trajectories");
     }
+}
+
+/// A message of a lockstep run holds records of one round.
+fn are_of_one_round(a: &Record, b: &Record) -> bool {
+    a.place.map(|place| place.round) == b.place.map(|place| place.round)
 }
 
 fn view(seq: Seq, record: &Record) -> TrajectoryView<'_> {

@@ -107,6 +107,7 @@ impl Maker {
         let ids: Vec<u32> = (0..count).map(|_| self.world.record()).collect();
         held(&self.life.handed).extend(&ids);
         let record = |id: u32| Record {
+            place: None,
             actions: WAYS[self.stream.below(WAYS.len())].to_vec(),
             raw: vec![if self.stream.below(INVALID) == 0 { f64::NAN } else { 0.5 }],
             seconds: 0.0,

@@ -119,6 +119,7 @@ fn deps(
     known: Stream,
 ) -> ServiceDeps {
     ServiceDeps {
+        lockstep: None,
         facts: parts.facts,
         roster: Arc::clone(&observer.roster),
         keeper,
@@ -185,6 +186,7 @@ impl Parts {
         let data = EvaluationData::load(run_file, &self.task, Path::new(""))
             .map_err(|problems| format!("{} problems with data", problems.len()))?;
         let deps = IngestDeps {
+            lockstep: None,
             examiner: Examiner::new(Arc::clone(environment), Arc::clone(undelayed)),
             roster: Arc::clone(&observer.roster),
             hand_over: Arc::clone(&observer.hand_over),

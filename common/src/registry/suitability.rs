@@ -1,6 +1,7 @@
 //! Whether an objective can be trained on an environment, with the wanted P_B, and the network can
 //! read its states: what no section of the run file can tell alone.
 
+use super::lockstep;
 use crate::environment::Environment;
 use crate::random::{Purpose, Stream};
 use crate::run_file::{Backward, NetworkKind, ObjectiveKind, Origin, Problem, RunFile};
@@ -42,6 +43,7 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
     problems.extend(no_backward(run_file));
     problems.extend(uncounted_paths(run_file, environment));
     problems.extend(unreadable(run_file, environment));
+    problems.extend(lockstep::problems(run_file));
     problems
 }
 

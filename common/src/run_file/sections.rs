@@ -14,11 +14,18 @@ pub struct Run {
     pub seed: u64,
     /// Bit-identical runs for any number of actors.
     pub lockstep: bool,
+    /// How long a lockstep run waits for an actor before it asks others.
+    pub lockstep_patience: Duration,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { name: "run".to_owned(), seed: 0, lockstep: false }
+        Self {
+            name: "run".to_owned(),
+            seed: 0,
+            lockstep: false,
+            lockstep_patience: Duration::from_secs(600),
+        }
     }
 }
 
@@ -29,8 +36,12 @@ impl Config for Run {
             |name| is_name(name),
         );
         keys.key("seed", &mut self.seed, "the seed of every random stream of the run");
-        keys.key("lockstep", &mut self.lockstep, "the same weights for any number of actors")
-            .must("be false: lockstep runs are not built yet", |lockstep| !lockstep);
+        keys.key("lockstep", &mut self.lockstep, "the same weights for any number of actors");
+        let patience = "how long an actor may take for what it was told to draw before others are \
+                        told to; as long again, and the run ends";
+        keys.key("lockstep_patience", &mut self.lockstep_patience, patience)
+            .above(Duration::ZERO)
+            .only(self.lockstep, "with lockstep = true");
     }
 }
 

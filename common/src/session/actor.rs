@@ -177,16 +177,27 @@ impl<T> ActorSession<T> {
     /// The next records to send, of one epoch: as many as credit and `message_bytes` allow, at
     /// least one if credit does. They count as sent.
     pub fn take(&mut self, message_bytes: u64) -> Option<Outgoing<'_, T>> {
+        self.take_alike(message_bytes, |_, _| true)
+    }
+
+    /// As [`take`](Self::take), only as many as are alike the first.
+    pub fn take_alike(
+        &mut self,
+        message_bytes: u64,
+        is_alike: impl Fn(&T, &T) -> bool,
+    ) -> Option<Outgoing<'_, T>> {
         if self.state != State::Streaming {
             return None;
         }
         let start = self.sent;
-        let first = self.held.get(start)?.key;
+        let Item { key: first, payload: like, .. } = self.held.get(start)?;
+        let first = *first;
         let mut bytes = 0;
         let mut count = 0;
         for item in self.held.range(start..) {
             let fits = count == 0 || bytes + item.bytes <= message_bytes;
-            if item.key.epoch != first.epoch || !fits || !self.affords(bytes + item.bytes, count) {
+            let belongs = item.key.epoch == first.epoch && is_alike(like, &item.payload);
+            if !belongs || !fits || !self.affords(bytes + item.bytes, count) {
                 break;
             }
             bytes += item.bytes;

@@ -54,7 +54,7 @@ pub struct Books {
     pub received: u64,
     /// New and valid.
     pub accepted: u64,
-    /// Sent again after a lost ack.
+    /// Sent again after a lost ack, or drawn twice in a lockstep run.
     pub duplicate: u64,
     /// Not accepted, by reason.
     pub rejected: BTreeMap<RejectionReason, u64>,

@@ -80,7 +80,9 @@ pub struct Settlement<'a> {
     pub epoch: Epoch,
     /// How many were accepted.
     pub accepted: u64,
-    /// One reason for each that was not.
+    /// How many were copies of a trajectory of a lockstep run that another record brought.
+    pub duplicate: u64,
+    /// One reason for each that was not accepted.
     pub rejected: &'a [RejectionReason],
     /// Bytes that are free again: those of the whole message, its duplicates too.
     pub bytes: u64,
@@ -90,7 +92,7 @@ impl Settlement<'_> {
     /// An ack of nothing, if there is nothing to settle.
     pub(super) fn of_duplicates_only(&self) -> Result<Acked, Violation> {
         let epoch = self.epoch;
-        match self.accepted == 0 && self.rejected.is_empty() {
+        match self.accepted + self.duplicate == 0 && self.rejected.is_empty() {
             true => Ok(Acked { epoch, below: Seq(0) }),
             false => Err(Violation::UnknownEpoch { epoch }),
         }
@@ -281,8 +283,8 @@ impl LearnerSession {
     /// Records are taken care of, also those of older sessions. Returns what to ack: of an epoch that
     /// is over, of which only duplicates were still queued, an ack of nothing.
     pub fn settle(&mut self, settlement: &Settlement<'_>) -> Result<Acked, Violation> {
-        let &Settlement { epoch, accepted, rejected, .. } = settlement;
-        let settled = accepted + rejected.len() as u64;
+        let &Settlement { epoch, accepted, duplicate, rejected, .. } = settlement;
+        let settled = accepted + duplicate + rejected.len() as u64;
         let Some(mark) = self.marks.get_mut(&epoch) else {
             return settlement.of_duplicates_only();
         };
@@ -293,6 +295,7 @@ impl LearnerSession {
         mark.settled += settled;
         self.settled_records += settled;
         self.books.accepted += accepted;
+        self.books.duplicate += duplicate;
         rejected.iter().for_each(|&reason| self.books.reject(reason));
         Ok(Acked { epoch, below: Seq(mark.settled) })
     }
@@ -438,7 +441,8 @@ mod tests {
         assert_eq!(session.receive(e, &incoming(1, 1, u64::MAX, 1)), Err(gap(1)));
         let over = Violation::OverCredit { spent: 101, granted: 100 };
         assert_eq!(session.receive(e, &incoming(1, 2, 1, 41)), Err(over));
-        let settlement = Settlement { epoch: e, accepted: 3, rejected: &[], bytes: 0 };
+        let settlement =
+            Settlement { epoch: e, accepted: 3, duplicate: 0, rejected: &[], bytes: 0 };
         let too_many = Violation::SettledTooMany { epoch: e, settled: 3, pending: 2 };
         assert_eq!(session.settle(&settlement), Err(too_many));
         assert_eq!(session, before);
@@ -451,7 +455,8 @@ mod tests {
         assert_eq!(session.receive(e, &incoming(1, 0, 3, 30)), Ok(0));
         assert_eq!(session.receive(e, &incoming(1, 1, 3, 30)), Ok(2));
         let rejected = [RejectionReason::Stale];
-        let settlement = Settlement { epoch: e, accepted: 3, rejected: &rejected, bytes: 60 };
+        let settlement =
+            Settlement { epoch: e, accepted: 3, duplicate: 0, rejected: &rejected, bytes: 60 };
         assert_eq!(session.settle(&settlement), Ok(Acked { epoch: e, below: Seq(4) }));
         let books = session.books();
         assert_eq!((books.received, books.accepted, books.duplicate), (6, 3, 2));
@@ -477,7 +482,9 @@ mod tests {
         let e = epoch(1, 1);
         let mut session = ready();
         session.receive(e, &incoming(1, 0, 3, 30)).unwrap();
-        session.settle(&Settlement { epoch: e, accepted: 3, rejected: &[], bytes: 30 }).unwrap();
+        session
+            .settle(&Settlement { epoch: e, accepted: 3, duplicate: 0, rejected: &[], bytes: 30 })
+            .unwrap();
         session.resume(&resume(3, vec![]), epoch(1, 2), true).unwrap();
         let leftover = Leftover { epoch: e, acked_below: Seq(0), next: Seq(3) };
         let acked = session.resume(&resume(0, vec![leftover]), epoch(1, 3), true).unwrap();
@@ -490,7 +497,7 @@ mod tests {
         let mut session = ready();
         session.receive(e, &incoming(1, 0, 1, 10)).unwrap();
         session.receive(e, &incoming(1, 0, 1, 10)).unwrap();
-        let fresh = Settlement { epoch: e, accepted: 1, rejected: &[], bytes: 10 };
+        let fresh = Settlement { epoch: e, accepted: 1, duplicate: 0, rejected: &[], bytes: 10 };
         session.settle(&fresh).unwrap();
         let stamping = |counter, acked| Leftover {
             epoch: epoch(1, counter),
@@ -524,7 +531,8 @@ mod tests {
         session.ready(epoch(1, 4)).unwrap();
         session.grant(100);
         session.receive(epoch(1, 4), &incoming(2, 0, 3, 30)).unwrap();
-        let settlement = Settlement { epoch: epoch(1, 2), accepted: 3, rejected: &[], bytes: 30 };
+        let settlement =
+            Settlement { epoch: epoch(1, 2), accepted: 3, duplicate: 0, rejected: &[], bytes: 30 };
         session.settle(&settlement).unwrap();
         let before = session.clone();
         let overtaken = session.resume(&resume(0, vec![leftover(1, 0)]), epoch(1, 5), true);
@@ -550,9 +558,11 @@ mod tests {
         session.ready(epoch(2, 1)).unwrap();
         session.grant(100);
         session.receive(epoch(2, 1), &incoming(1, 0, 3, 30)).unwrap();
-        let lie = session.resume(&resume(0, vec![leftover(3)]), epoch(2, 2), false);
+        let stamping = Leftover { epoch: epoch(2, 1), acked_below: Seq(0), next: Seq(0) };
+        let lie = session.resume(&resume(0, vec![leftover(3), stamping]), epoch(2, 2), false);
         assert_eq!(lie.map_err(|r| r.code), Err(RefusalCode::Identity));
-        let settlement = Settlement { epoch: old, accepted: 3, rejected: &[], bytes: 30 };
+        let settlement =
+            Settlement { epoch: old, accepted: 3, duplicate: 0, rejected: &[], bytes: 30 };
         assert_eq!(session.settle(&settlement), Ok(Acked { epoch: old, below: Seq(3) }));
     }
 

@@ -13,6 +13,7 @@ pub mod books;
 pub mod learner;
 pub mod refusal;
 pub mod sessions;
+pub mod work;
 
 #[cfg(test)]
 mod model;

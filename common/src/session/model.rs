@@ -280,6 +280,7 @@ impl World {
         let settlement = Settlement {
             epoch: incoming.epoch,
             accepted: (ids.len() - rejected.len()) as u64,
+            duplicate: 0,
             rejected: &rejected,
             bytes: incoming.bytes,
         };
@@ -475,7 +476,8 @@ fn a_thousand_actors_share_the_budget_and_all_go_on() {
         let (epoch, first) = (key.epoch, Seq(round));
         let incoming = Incoming { epoch, first, count: 1, bytes: RECORD_BYTES };
         assert_eq!(learner.receive(key, &incoming), Ok(0));
-        let settlement = Settlement { epoch, accepted: 1, rejected: &[], bytes: RECORD_BYTES };
+        let settlement =
+            Settlement { epoch, accepted: 1, duplicate: 0, rejected: &[], bytes: RECORD_BYTES };
         assert_eq!(learner.settle(key, &settlement).unwrap().to, Some(key));
         learner.grants();
     }

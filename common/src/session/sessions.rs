@@ -332,7 +332,8 @@ mod tests {
             assert!(sessions.outstanding_bytes() <= 1000 + 2 * 100, "in round {round}");
         }
         let (key, bytes) = sent[0];
-        let settlement = Settlement { epoch: key.epoch, accepted: 1, rejected: &[], bytes };
+        let settlement =
+            Settlement { epoch: key.epoch, accepted: 1, duplicate: 0, rejected: &[], bytes };
         sessions.settle(key, &settlement).unwrap();
         assert_eq!(sessions.grants().len(), 1, "it goes on as soon as there is room");
     }
@@ -380,7 +381,8 @@ mod tests {
                 sessions.grants();
                 let (epoch, first) = (key.epoch, Seq(0));
                 sessions.receive(key, &Incoming { epoch, first, count: 1, bytes: 90 }).unwrap();
-                let settlement = Settlement { epoch, accepted: 1, rejected: &[], bytes: 90 };
+                let settlement =
+                    Settlement { epoch, accepted: 1, duplicate: 0, rejected: &[], bytes: 90 };
                 sessions.settle(key, &settlement).unwrap();
             }
             sessions.close(key);

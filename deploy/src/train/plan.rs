@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) learner: Vec<OsString>,
     /// Who gets which cores.
     pub(super) division: Division,
+    /// Whether the weights are the same for any number of actors.
+    pub(super) lockstep: bool,
 }
 
 impl Plan {
@@ -36,7 +38,11 @@ impl Plan {
             cores::available(),
             run_file.actor.threads,
             options.actors.map(|actors| actors as usize),
-            options.threads.map(|threads| threads as usize).or(run_file.learner.threads),
+            options
+                .threads
+                .map(|threads| threads as usize)
+                .or(run_file.run.lockstep.then_some(1))
+                .or(run_file.learner.threads),
         );
         let directory = match &options.run_dir {
             Some(path) => claim(path)?,
@@ -50,7 +56,8 @@ impl Plan {
             learner.extend(["--set".into(), format!("{key}={value}").into()]);
         }
         let name = run_file.run.name.clone();
-        Ok(Self { name, directory, program, learner, division })
+        let lockstep = run_file.run.lockstep;
+        Ok(Self { name, directory, program, learner, division, lockstep })
     }
 
     /// Where a process writes what it has to say.

@@ -70,10 +70,11 @@ impl Progress {
         let progress = Self { bar, before: None, last_line: Instant::now() };
         let division = plan.division;
         progress.say(&format!(
-            "{}: {} and a learner with {}, in {}",
+            "{}: {} and a learner with {}{}, in {}",
             plan.name,
             count(division.actors as u64, "actor"),
             count(division.learner_threads as u64, "thread"),
+            if plan.lockstep { ", in lockstep" } else { "" },
             plan.directory.display(),
         ));
         progress

@@ -56,6 +56,9 @@ fn distance(table: &mut Table, summary: &Value) {
     let mean = |value: f64| format!("{value:.4}");
     row(table, summary, "log Z, mean of 1,000 updates", "log_z_mean_1000", mean);
     row(table, summary, "loss", "loss", short);
+    if let Some(hash) = summary["weights_blake3"].as_str() {
+        table.row("weights, blake3", hash.to_owned());
+    }
 }
 
 fn evaluation(table: &mut Table, summary: &Value) {
@@ -160,11 +163,12 @@ mod tests {
             program: "tributary".into(),
             learner: Vec::new(),
             division: Division { learner_threads: 1, actors: 2 },
+            lockstep: true,
         };
         assert!(of_run(&plan, 0).unwrap_err().to_string().contains("summary.json"));
         let summary = serde_json::json!({
             "schema": 1, "interrupted": false, "seconds": 151.2, "trajectories": 450_000,
-            "steps": 7_031, "total_variation": 0.1612, "log_z": 11.4601, "log_z_target": 11.462147,
+            "steps": 7_031, "weights_blake3": "639bf244", "total_variation": 0.1612, "log_z": 11.4601, "log_z_target": 11.462147,
             "lag_mean": 5.1, "lag_max": 12, "waited_seconds":
                 {"actors.credit": 2, "actors.queue": 1, "ingest.replay": 7, "trainer.data": 3.25},
             "counters": {"paid": 60_000, "samples": 450_000}, "rejected": {"run_complete": 128},
@@ -187,6 +191,7 @@ mod tests {
             "ingest for replay 7.0 s, trainer for data 3.2 s, actors for credit 2.0 s\n",
             "actors that died        1, started again",
             "tributary sample",
+            "weights, blake3         639bf244",
         ] {
             assert!(table.contains(expected), "{expected} is not in\n{table}");
         }

@@ -16,6 +16,7 @@ use crate::examine::Examiner;
 use crate::findings::Findings;
 use crate::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
 use crate::interference::Interference;
+use crate::lockstep::Lockstep;
 use crate::publish::{Newest, Publisher};
 use crate::redraw::Redraw;
 use crate::run_directory::RunDirectory;
@@ -33,6 +34,7 @@ pub(super) struct Common<'a> {
     pub(super) task: Task,
     pub(super) data: EvaluationData,
     pub(super) observer: &'a Observer,
+    pub(super) lockstep: &'a Option<Arc<Lockstep>>,
     pub(super) directory: &'a RunDirectory,
 }
 
@@ -107,6 +109,7 @@ impl Common<'_> {
             checkpoints,
             interference: Interference::of_run(&self.facts.run_file.evaluation),
             redraw: self.redraw(),
+            lockstep: self.lockstep.clone(),
         };
         Steps::new(training, config, deps)
     }
@@ -133,6 +136,7 @@ impl Common<'_> {
                 self.facts.run_file.evaluation.good_log_reward,
             ),
             findings,
+            lockstep: self.lockstep.clone(),
             dead_letters: DeadLetters::new(&self.directory.join("rejected.jsonl")),
         };
         Ingest::new(goals, deps)

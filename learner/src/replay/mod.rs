@@ -285,6 +285,11 @@ impl Replay {
         self.limiter.may_sample() && (is_whole || is_overdue)
     }
 
+    /// Trajectories of a batch that were inserted; the others are of a data set.
+    pub fn replayed_in_batch(&self) -> usize {
+        self.shares.replayed
+    }
+
     /// Whether what was inserted is to be trained on at all.
     pub fn trains_on_inserted(&self) -> bool {
         self.shares.replayed > 0

@@ -129,7 +129,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         actors: view.actors.iter().map(row).collect(),
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
-        warnings: facts.run_file.replay.warnings().into_iter().map(str::to_owned).collect(),
+        warnings: warnings(facts),
         stalls: figures.stalls.iter().map(stall).collect(),
         goals: Some(Goals {
             generated: learner.generated,
@@ -147,6 +147,13 @@ fn stall(stall: &watchdog::Stall) -> Stall {
         reason: stall.reason.clone(),
         blocking: stall.edge.is_blocking(),
     }
+}
+
+fn warnings(facts: &RunFacts) -> Vec<String> {
+    let lockstep = "in lockstep: training waits for the slowest actor, and actors for training";
+    let lockstep = facts.run_file.run.lockstep.then_some(lockstep);
+    let of_replay = facts.run_file.replay.warnings().into_iter();
+    of_replay.chain(lockstep).map(str::to_owned).collect()
 }
 
 fn yields(facts: &RunFacts, view: &View) -> Vec<SettingYield> {

@@ -28,6 +28,7 @@ use tributary_proto::limits;
 use crate::entropy::Entropy;
 use crate::ingest::Arrival;
 use crate::keeper::Keeper;
+use crate::lockstep::Lockstep;
 use crate::publish::Newest;
 use crate::record::Record;
 use crate::roster::Roster;
@@ -64,6 +65,8 @@ pub struct ServiceDeps {
     pub keeper: Arc<dyn Keeper>,
     /// For secrets.
     pub entropy: Entropy,
+    /// Its rounds, if it is a lockstep run.
+    pub lockstep: Option<Arc<Lockstep>>,
     /// To ingest.
     pub arrivals: mpsc::Sender<Arrival>,
     /// The newest weights.

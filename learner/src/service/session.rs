@@ -54,6 +54,8 @@ pub(super) struct Conversation {
     deps: ServiceDeps,
     incoming: Streaming<ActorMessage>,
     messages: mpsc::Sender<Result<LearnerMessage, Status>>,
+    /// The actor's rollout threads; 0: as many as the run file says.
+    threads: u32,
 }
 
 impl Conversation {
@@ -62,7 +64,7 @@ impl Conversation {
         incoming: Streaming<ActorMessage>,
         messages: mpsc::Sender<Result<LearnerMessage, Status>>,
     ) -> Self {
-        Self { deps, incoming, messages }
+        Self { deps, incoming, messages, threads: 0 }
     }
 
     /// From hello to the end of the stream.
@@ -73,6 +75,9 @@ impl Conversation {
         };
         let ended = self.converse(session, &outbox).await;
         self.deps.roster.close(session, ended.is_ok());
+        if let Some(lockstep) = &self.deps.lockstep {
+            lockstep.leave(session);
+        }
         if let Err(end) = ended {
             self.end(Some(session), end).await;
         }
@@ -89,7 +94,8 @@ impl Conversation {
             let advice = "start the actor with the address of its own run's learner";
             return Err(End::Refused(Refusal::new(RefusalCode::Run, "run", ours, theirs, advice)));
         }
-        let Hello { name, host, process, software, resume, attempt, .. } = hello;
+        let Hello { name, host, process, software, threads, resume, attempt, .. } = hello;
+        self.threads = threads;
         let secret = self.deps.entropy.secret().map_err(|error| End::Lost(error.to_string()))?;
         let card = Card { name: name.clone(), host: host.clone(), process, attempt };
         let greeted = self.deps.roster.hello(card, resume.as_ref(), secret);
@@ -129,6 +135,7 @@ impl Conversation {
             stream: random_stream(identity.epoch),
             exploration_setting,
             durable: self.deps.roster.is_durable(),
+            lockstep: facts.run_file.run.lockstep,
             fingerprints: facts.fingerprints,
             progress_every: limits::PROGRESS_EVERY,
         }
@@ -144,6 +151,9 @@ impl Conversation {
             _ => return Err(End::Refused(broken(&"the second message is not Ready"))),
         }
         self.deps.roster.ready(session)?;
+        if let Some(lockstep) = &self.deps.lockstep {
+            lockstep.join(session, self.threads);
+        }
         let mut outgoing = VecDeque::new();
         let stop = self.deps.stop.clone();
         loop {
@@ -197,6 +207,11 @@ impl Conversation {
         let settings = self.deps.facts.run_file.exploration.settings();
         if let Some(unknown) = batch.setting.iter().find(|setting| **setting as usize >= settings) {
             let why = format!("exploration setting {unknown} of a run that has {settings}");
+            return Err(End::Refused(broken(&why)));
+        }
+        // The wire's check: an index for each, or none.
+        if self.deps.lockstep.is_some() == batch.index.is_empty() {
+            let why = "trajectories have a place in lockstep runs, and only there";
             return Err(End::Refused(broken(&why)));
         }
         let count = batch.len() as u64;
@@ -260,7 +275,7 @@ fn event(message: Result<Option<ActorMessage>, Status>) -> Result<ActorEvent, En
 
 /// The messages that tell some news.
 fn events(news: News) -> impl Iterator<Item = LearnerEvent> {
-    let News { acked, rejections, credit, drain, .. } = news;
+    let News { acked, rejections, credit, work, drain, .. } = news;
     let acks = acked.into_iter().map(move |(epoch, below)| {
         let told = rejections.iter().filter(|rejection| rejection.epoch == epoch);
         let told = told.map(|rejection| Rejection {
@@ -277,7 +292,7 @@ fn events(news: News) -> impl Iterator<Item = LearnerEvent> {
         reason: notice.reason,
         deadline: Some(notice.deadline),
     });
-    acks.chain(credit).chain(drain)
+    acks.chain(credit).chain(work.into_iter().map(LearnerEvent::Work)).chain(drain)
 }
 
 fn report(progress: Progress) -> Result<Report, tributary_proto::convert::WireError> {

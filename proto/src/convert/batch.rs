@@ -45,6 +45,8 @@ impl From<StampedBatch> for v1::Batch {
             setting: batch.setting,
             log_mu: batch.log_mu,
             seconds: batch.seconds,
+            round: batch.round,
+            index: batch.index,
             ..Self::default()
         }
     }
@@ -77,6 +79,8 @@ impl TryFrom<v1::Batch> for StampedBatch {
             setting: wire.setting,
             log_mu: wire.log_mu,
             seconds: wire.seconds,
+            round: wire.round,
+            index: wire.index,
         };
         Ok(Self { epoch, batch })
     }
@@ -101,15 +105,23 @@ fn check_columns(wire: &v1::Batch) -> Result<()> {
     exactly(wire.setting.len(), count, "batch.setting")?;
     exactly(wire.log_mu.len(), count, "batch.log_mu")?;
     exactly(wire.seconds.len(), count, "batch.seconds")?;
+    check_places(wire, count)?;
     bounded(wire.policies.len(), count, "batch.policies")
+}
+
+/// Either all of lockstep or nothing of it.
+fn check_places(wire: &v1::Batch, count: usize) -> Result<()> {
+    if wire.index.is_empty() && wire.round == 0 {
+        return Ok(());
+    }
+    positive(wire.round, "batch.round")?;
+    exactly(wire.index.len(), count, "batch.index")
 }
 
 fn check_not_built(wire: &v1::Batch) -> Result<()> {
     let measured = v1::EvaluationStatus::Measured as i32;
     for (is_set, field) in [
         (wire.evaluation.iter().any(|&status| status != measured), "batch.evaluation"),
-        (wire.round != 0, "batch.round"),
-        (!wire.index.is_empty(), "batch.index"),
         (!wire.conditions.is_empty(), "batch.conditions"),
         (!wire.condition.is_empty(), "batch.condition"),
     ] {

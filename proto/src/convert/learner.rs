@@ -5,11 +5,13 @@ use std::time::Duration;
 use tributary_common::ids::{ActorId, Epoch, Incarnation, RunId, Seq};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::refusal::{Fingerprints, Refusal, RefusalCode};
+use tributary_common::session::work::WorkOrder;
 use tributary_common::session::{Acked, Credit, Identity};
 use tributary_common::text::printable;
 
 use super::{
-    FromWireEnum, Result, WireError, bounded, bytes, cut, positive, required, run_id, secret, short,
+    FromWireEnum, Result, WireError, bounded, bytes, cut, positive, required, run_id, secret,
+    short, value_error,
 };
 use crate::{limits, v1};
 
@@ -29,6 +31,8 @@ pub enum LearnerEvent {
     Ack(Ack),
     /// More may be sent.
     Credit(Credit),
+    /// Trajectories to draw in a lockstep run.
+    Work(WorkOrder),
     /// Finish; after the deadline (if any) leave.
     Drain {
         /// For people.
@@ -67,6 +71,8 @@ pub struct Welcome {
     pub exploration_setting: u32,
     /// Acks mean "on disk".
     pub durable: bool,
+    /// Trajectories are drawn on work orders only.
+    pub lockstep: bool,
     /// What the actor must find, too.
     pub fingerprints: Fingerprints,
     /// How often to report progress.
@@ -116,6 +122,7 @@ impl From<LearnerEvent> for v1::LearnerMessage {
             LearnerEvent::Refused(refusal, after) => Message::Refused(refused(refusal, after)),
             LearnerEvent::Ack(ack) => Message::Ack(ack.into()),
             LearnerEvent::Credit(credit) => Message::Credit(credit.into()),
+            LearnerEvent::Work(order) => Message::Work(order.into()),
             LearnerEvent::Drain { reason, deadline } => Message::Drain(v1::Drain {
                 reason: cut(reason),
                 deadline_milliseconds: deadline.map_or(0, milliseconds),
@@ -148,7 +155,7 @@ impl TryFrom<v1::LearnerMessage> for LearnerEvent {
             }
             Message::Ack(ack) => Self::Ack(ack.try_into()?),
             Message::Credit(credit) => Self::Credit(credit.into()),
-            Message::Work(_) => return Err(WireError::NotBuilt { field: "work" }),
+            Message::Work(order) => Self::Work(order.try_into()?),
             Message::Drain(v1::Drain { reason, deadline_milliseconds: deadline }) => {
                 let deadline = (deadline > 0).then_some(Duration::from_millis(deadline.into()));
                 Self::Drain { reason: shown(&reason), deadline }
@@ -198,7 +205,7 @@ impl From<Welcome> for v1::Welcome {
             stream: welcome.stream,
             exploration_setting: welcome.exploration_setting,
             durable: welcome.durable,
-            lockstep: false,
+            lockstep: welcome.lockstep,
             fingerprints: Some(welcome.fingerprints.into()),
             progress_milliseconds: milliseconds(welcome.progress_every),
         }
@@ -212,9 +219,6 @@ impl TryFrom<v1::Welcome> for Welcome {
         bounded(wire.run_file.len(), limits::RUN_FILE_BYTES, "welcome.run_file")?;
         bounded(wire.assets.len(), limits::ASSETS, "welcome.assets")?;
         bounded(wire.acked.len(), limits::LEFTOVERS, "welcome.acked")?;
-        if wire.lockstep {
-            return Err(WireError::NotBuilt { field: "welcome.lockstep" });
-        }
         let progress = positive(wire.progress_milliseconds, "welcome.progress_milliseconds")?;
         Ok(Self {
             protocol: positive(wire.protocol, "welcome.protocol")?,
@@ -233,8 +237,34 @@ impl TryFrom<v1::Welcome> for Welcome {
             stream: wire.stream,
             exploration_setting: wire.exploration_setting,
             durable: wire.durable,
+            lockstep: wire.lockstep,
             fingerprints: required(wire.fingerprints, "welcome.fingerprints")?.try_into()?,
             progress_every: Duration::from_millis(progress.into()),
+        })
+    }
+}
+
+impl From<WorkOrder> for v1::WorkOrder {
+    fn from(order: WorkOrder) -> Self {
+        let WorkOrder { round, first_index, count, policy } = order;
+        Self { round, first_index, count, policy: Some(policy.into()) }
+    }
+}
+
+impl TryFrom<v1::WorkOrder> for WorkOrder {
+    type Error = WireError;
+
+    fn try_from(wire: v1::WorkOrder) -> Result<Self> {
+        let v1::WorkOrder { round, first_index, count, policy } = wire;
+        if first_index.checked_add(u64::from(count)).is_none() {
+            let expected = "a number with room above it";
+            return Err(value_error("work.first_index", first_index, expected));
+        }
+        Ok(Self {
+            round: positive(round, "work.round")?,
+            first_index,
+            count: positive(count, "work.count")?,
+            policy: required(policy, "work.policy")?.try_into()?,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tributary_common::ids::{ActorId, Epoch, Incarnation, PolicyVersion, RunId, Seq};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::refusal::{Fingerprints, Refusal, RefusalCode};
+use tributary_common::session::work::{Place, WorkOrder};
 use tributary_common::session::{Acked, Credit, Identity, Leftover, Resume, Secret};
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
 use tributary_proto::convert::actor::{ActorEvent, Hello};
@@ -38,6 +39,13 @@ pub fn batch() -> StampedBatch {
         });
     }
     StampedBatch { epoch: epoch(3), batch }
+}
+
+/// Of a lockstep run.
+pub fn placed_batch() -> StampedBatch {
+    let mut stamped = batch();
+    (640..643).for_each(|index| stamped.batch.place(Place { round: 5, index }));
+    stamped
 }
 
 pub fn hello() -> Hello {
@@ -85,6 +93,7 @@ pub fn welcome() -> Welcome {
         stream: 3,
         exploration_setting: 2,
         durable: true,
+        lockstep: false,
         fingerprints: fingerprints(),
         progress_every: Duration::from_secs(1),
     }
@@ -110,6 +119,7 @@ pub fn actor_events() -> Vec<(&'static str, ActorEvent)> {
         ("batch", ActorEvent::Batch(batch())),
         ("progress", ActorEvent::Progress(progress)),
         ("goodbye", ActorEvent::Goodbye(goodbye)),
+        ("placed_batch", ActorEvent::Batch(placed_batch())),
     ]
 }
 
@@ -132,6 +142,7 @@ pub fn learner_events() -> Vec<(&'static str, LearnerEvent)> {
         rejections: vec![rejection],
         credit: Some(Credit { bytes: 70_000, records: Some(500) }),
     };
+    let work = WorkOrder { round: 5, first_index: 640, count: 128, policy: policy(100) };
     let drain = LearnerEvent::Drain {
         reason: "the run is complete".into(),
         deadline: Some(Duration::from_secs(10)),
@@ -143,6 +154,7 @@ pub fn learner_events() -> Vec<(&'static str, LearnerEvent)> {
         ("credit", LearnerEvent::Credit(Credit { bytes: 65_536, records: None })),
         ("drain", drain),
         ("fenced", LearnerEvent::Fenced(epoch(4))),
+        ("work", LearnerEvent::Work(work)),
     ]
 }
 
@@ -164,9 +176,6 @@ pub fn weights_events() -> Vec<(&'static str, WeightsEvent)> {
 /// Messages of which the domain knows nothing yet, or that people read.
 pub fn words() -> Vec<(&'static str, Vec<u8>)> {
     use prost::Message;
-    let work =
-        v1::WorkOrder { round: 5, first_index: 640, count: 128, policy: Some(policy(100).into()) };
-    let work = v1::learner_message::Message::Work(work);
     let result = v1::Result {
         key: vec![6; 32],
         object: "\"ACGTACGT\"".into(),
@@ -189,7 +198,6 @@ pub fn words() -> Vec<(&'static str, Vec<u8>)> {
         values: [("loss".to_string(), 0.25)].into(),
     };
     vec![
-        ("work", v1::LearnerMessage { message: Some(work) }.encode_to_vec()),
         ("answers", v1::LearnerAnswer { message: Some(answers) }.encode_to_vec()),
         ("results", v1::ActorQuestion { message: Some(results) }.encode_to_vec()),
         ("metrics_record", record.encode_to_vec()),

@@ -141,6 +141,24 @@ fn states_that_grow_in_slots_give_the_same_rows() {
 }
 
 #[test]
+fn a_row_does_not_depend_on_the_batch_it_is_in() {
+    for (environment, network) in networks() {
+        let context = network.architecture().to_owned();
+        let snapshot = snapshot(network);
+        let states = states(&*environment, 60);
+        let rows = |size: usize| -> Vec<f32> {
+            let mut scratch = Scratch::default();
+            let batches = states.chunks(size).map(|batch| ragged(batch.iter()));
+            batches.flat_map(|of| snapshot.forward(&mut scratch, &of).to_vec()).collect()
+        };
+        let together = rows(60);
+        for size in [1, 2, 7, 16, 33] {
+            assert_eq!(rows(size), together, "{context}: batches of {size}");
+        }
+    }
+}
+
+#[test]
 fn nothing_to_ask_is_no_row() {
     for (_, network) in networks() {
         let snapshot = snapshot(network);
