@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 use tonic::Status;
-use tonic::transport::Channel;
 use tributary_proto::convert::chunks::Chunk;
 use tributary_proto::convert::learner::Asset;
+use tributary_proto::credentials::Line;
 use tributary_proto::v1::FetchRequest;
 use tributary_proto::v1::assets_client::AssetsClient;
 
@@ -29,7 +29,7 @@ pub(crate) enum FetchError {
 
 /// Puts a file into the cache folder, unless it is there, and returns where it lies.
 pub(crate) async fn fetch(
-    client: &mut AssetsClient<Channel>,
+    client: &mut AssetsClient<Line>,
     asset: &Asset,
     cache: &Path,
 ) -> Result<PathBuf, FetchError> {
@@ -52,7 +52,7 @@ pub(crate) async fn fetch(
 
 /// Writes the learner's bytes to a new file; returns their hash.
 async fn receive(
-    client: &mut AssetsClient<Channel>,
+    client: &mut AssetsClient<Line>,
     asset: &Asset,
     part: &Path,
 ) -> Result<blake3::Hash, FetchError> {

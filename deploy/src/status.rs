@@ -4,6 +4,7 @@ use clap::Args;
 use tributary_proto::v1::{ActorRow, Books, Goals, RunState, SettingYield, StatusReply};
 
 use crate::control::{self, Control};
+use crate::credentials::LearnerOptions;
 use crate::display::{Table, clock, count, grouped, short};
 use crate::error::CommandError;
 use crate::output;
@@ -11,15 +12,14 @@ use crate::output;
 /// Shows what a running learner is doing: figures, actors, books
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The learner's address, http://HOST:PORT (the run directory's address.json holds it)
-    #[arg(value_name = "URL")]
-    learner: String,
+    #[command(flatten)]
+    learner: LearnerOptions,
 }
 
 /// Asks and prints.
 pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
-    let status =
-        control::block_on(async { Control::connect(&options.learner).await?.status().await })?;
+    let target = options.learner.target()?;
+    let status = control::block_on(async { Control::connect(&target).await?.status().await })?;
     output::print(&page(&status))
 }
 

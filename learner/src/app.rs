@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
 
+use crate::doors::Doors;
 use crate::error::LearnerError;
 use crate::figures::{Board, RunState};
 use crate::hand_over::HandOver;
@@ -88,7 +89,8 @@ pub async fn run(
 impl App {
     fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
         prepared.announce()?;
-        let Prepared { facts, task, data, replay, directory, grpc, http, sessions } = prepared;
+        let Prepared { facts, task, data, replay, directory, grpc, http, security, sessions } =
+            prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
@@ -116,7 +118,8 @@ impl App {
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
         let mut registry = prometheus_client::registry::Registry::default();
         LearnerMetrics::register(&mut registry, observer.clone());
-        tokio::spawn(http::serve(http, Arc::new(registry), stop.child_token()));
+        let Doors { grpc, http } = Doors::new(grpc, http, security, &mut registry);
+        tokio::spawn(http::serve(http.0, http.1, Arc::new(registry), stop.child_token()));
         let deps = ServiceDeps {
             facts: Arc::clone(&facts),
             roster: Arc::clone(&observer.roster),
@@ -135,7 +138,7 @@ impl App {
             stop,
             workers,
             recorder: tokio::spawn(recording),
-            server: tokio::spawn(service::serve(grpc, deps)),
+            server: tokio::spawn(service::serve(grpc.0, grpc.1, deps)),
             interrupted: false,
         })
     }

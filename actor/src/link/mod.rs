@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::transport::Endpoint;
 use tributary_common::ids::RunId;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Registry;
@@ -20,7 +19,9 @@ use tributary_common::run_file::OnLearnerLoss;
 use tributary_common::session::actor::{ActorSession, ActorSessionError};
 use tributary_common::session::back_off::BackOff;
 use tributary_common::session::refusal::Fingerprints;
+use tributary_proto::code::Code;
 use tributary_proto::convert::WireError;
+use tributary_proto::credentials::{Dialer, explained};
 use tributary_proto::limits;
 
 use crate::error::ActorError;
@@ -43,6 +44,9 @@ enum Break {
     /// The actor is done.
     #[error("{0}")]
     Done(String),
+    /// The learner does not let it in, and will not later.
+    #[error("{0}")]
+    Denied(String),
     /// The actor cannot go on.
     #[error(transparent)]
     Failed(#[from] ActorError),
@@ -60,9 +64,10 @@ impl Break {
 
 impl From<Status> for Break {
     fn from(status: Status) -> Self {
-        match status.code() {
-            tonic::Code::Unimplemented => Self::protocol(status.message()),
-            code => Self::lost(format!("{code:?}: {}", status.message())),
+        match Code::of_status(&status) {
+            Code::NotBuilt => Self::protocol(status.message()),
+            Code::Unauthorized => Self::Denied(status.message().to_owned()),
+            _ => Self::lost(explained(&status)),
         }
     }
 }
@@ -84,7 +89,7 @@ pub(crate) struct Link {
     config: ActorConfig,
     registry: Registry,
     shutdown: Shutdown,
-    endpoint: Endpoint,
+    dialer: Dialer,
     session: ActorSession<Record>,
     newest: Arc<Newest>,
     progress: Arc<Progress>,
@@ -120,11 +125,11 @@ impl Link {
         registry: Registry,
         shutdown: Shutdown,
     ) -> Result<Self, ActorError> {
-        let endpoint = limits::endpoint(&config.learner)?;
+        let dialer = config.credentials.dialer(&config.learner)?;
         // Jitter wants other numbers in each process, not the run's seed.
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
         Ok(Self {
-            endpoint,
+            dialer,
             random: Stream::new(now, Purpose::Walk, u64::from(std::process::id()), 0),
             config,
             registry,
@@ -163,6 +168,10 @@ impl Link {
             let (reason, retry_after) = match ended {
                 Break::Done(reason) => return Ok(reason),
                 Break::Failed(error) => return Err(error),
+                Break::Denied(reason) => {
+                    let learner = self.config.learner.clone();
+                    return Err(ActorError::Denied { learner, reason });
+                }
                 Break::Lost { reason, retry_after } => (reason, retry_after),
             };
             let since = Instant::now();

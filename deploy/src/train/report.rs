@@ -159,6 +159,7 @@ mod tests {
             directory: folder.path().to_owned(),
             program: "tributary".into(),
             learner: Vec::new(),
+            certs: None,
             division: Division { learner_threads: 1, actors: 2 },
         };
         assert!(of_run(&plan, 0).unwrap_err().to_string().contains("summary.json"));

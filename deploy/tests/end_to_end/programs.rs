@@ -163,9 +163,10 @@ impl Training {
 
     /// Waits until trajectories are accepted; the status page.
     pub(crate) fn is_training(&mut self) -> String {
-        let address = self.address();
+        self.address();
+        let run = self.run();
         wait_for("accepted trajectories", || {
-            let status = tributary(["status", &address]);
+            let status = tributary(["status", &run]);
             let page = String::from_utf8_lossy(&status.stdout).into_owned();
             let accepted = page.lines().find(|line| line.trim().starts_with("trajectories  "));
             accepted.filter(|line| !line.contains(" 0 of")).is_some().then_some(page)

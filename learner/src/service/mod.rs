@@ -2,17 +2,20 @@
 
 mod assets;
 mod control;
+mod pace;
 mod session;
 mod sessions;
 mod weights;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::Bytes;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tributary_common::ids::{Incarnation, RunId};
 use tributary_common::network::Network;
@@ -22,6 +25,8 @@ use tributary_proto::convert::learner::Asset;
 use tributary_proto::limits;
 
 use crate::ingest::Arrival;
+use crate::listener::Listener;
+use crate::listener::guard::Guard;
 use crate::publish::Newest;
 use crate::record::Record;
 use crate::roster::Roster;
@@ -72,18 +77,22 @@ pub struct ServiceDeps {
 /// # Errors
 /// The transport's.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
+    guard: Guard,
     deps: ServiceDeps,
 ) -> Result<(), tonic::transport::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let stop = deps.stop.clone();
-    limits::server(Server::builder())
-        .add_service(health_service)
+    let services = Routes::new(health_service)
         .add_service(limits::sessions_server(sessions::SessionsService::new(deps.clone())))
         .add_service(limits::weights_server(weights::WeightsService::new(deps.clone())))
         .add_service(limits::assets_server(assets::AssetsService::new(&deps)))
-        .add_service(limits::control_server(control::ControlService::new(deps)))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .add_service(limits::control_server(control::ControlService::new(deps)));
+    let services = Routes::from(guard.before_calls(services.into_axum_router()));
+    let connections = ReceiverStream::new(listener.accept(stop.clone())).map(Ok::<_, Infallible>);
+    limits::server(Server::builder())
+        .add_routes(services)
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await
 }
