@@ -44,6 +44,10 @@ pub(crate) struct Options {
 
 /// Makes them, and says how to use them.
 pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
+    output::print(&make(options)?)
+}
+
+fn make(options: &Options) -> Result<String, CommandError> {
     let directory = &options.directory;
     make_folder(directory)?;
     let authority = Authority::open(directory, options.days)?;
@@ -61,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
         certify(&authority, options, &folder, Role::Actor, &name)?;
         write_secret(&folder.join("token"), &actor_token)?;
     }
-    output::print(&page(options, &hosts))
+    Ok(page(options, &hosts))
 }
 
 fn certify(
@@ -144,7 +148,7 @@ mod tests {
             actors: 2,
             days: 3,
         };
-        run(&options).unwrap();
+        make(&options).unwrap();
         let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
         for name in [
             "ca-key.pem",
@@ -168,10 +172,9 @@ mod tests {
         let (authority, token) = (read("ca.pem"), read("actor-1/token"));
         let certificate = read("actor-1/cert.pem");
         options.actors = 3;
-        run(&options).unwrap();
+        let page = make(&options).unwrap();
         assert_eq!((read("ca.pem"), read("actor-3/token")), (authority, token));
         assert_ne!(read("actor-1/cert.pem"), certificate);
-        let page = page(&options, &hosts(&options.hosts));
         for expected in ["https://10.0.0.7:4100", "actor-3", "3 days", "--certs"] {
             assert!(page.contains(expected), "{expected} is not in\n{page}");
         }

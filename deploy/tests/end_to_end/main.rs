@@ -6,4 +6,5 @@ mod bad_input;
 mod endings;
 mod exploration;
 mod programs;
+mod security;
 mod training;

@@ -82,6 +82,15 @@ pub(crate) struct Training {
 impl Training {
     /// Starts it with more arguments.
     pub(crate) fn start(run_file: &str, arguments: &[&str]) -> Self {
+        Self::start_logging(run_file, arguments, None)
+    }
+
+    /// As `start`, with everything in the logs that there is to say.
+    pub(crate) fn start_traced(run_file: &str, arguments: &[&str]) -> Self {
+        Self::start_logging(run_file, arguments, Some("trace"))
+    }
+
+    fn start_logging(run_file: &str, arguments: &[&str], log: Option<&str>) -> Self {
         build_the_learner();
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("grid.toml"), run_file).expect("written");
@@ -89,6 +98,7 @@ impl Training {
         let process = Command::new(TRIBUTARY)
             .args(["train", "grid.toml", "--run-dir", "run"])
             .args(arguments)
+            .envs(log.map(|level| ("RUST_LOG", level)))
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(file("stdout"))

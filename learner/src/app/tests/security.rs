@@ -102,6 +102,7 @@ async fn every_call_and_every_page_is_refused_to_who_may_not() {
     for case in &CASES {
         for page in PAGES.into_iter().chain(["/", "/none", "/metrics/"]) {
             let answer = get(&learner, &files, case, page).await;
+            assert!(!answer.as_deref().is_some_and(shows_a_token), "{page}: {answer:?}");
             let is_served = answer.as_deref().is_some_and(|text| text.contains(" 200 OK"));
             let expected = PAGES.contains(&page) && case.is_enough_for(Some(Role::Control));
             assert_eq!(is_served, expected, "{} {page}: {answer:?}", case.name);
@@ -117,6 +118,7 @@ async fn every_call_and_every_page_is_refused_to_who_may_not() {
             };
             let expected = !case.is_enough_for(needed);
             assert_eq!(is_refused, expected, "{} {path}: {answer:?}", case.name);
+            assert!(!shows_a_token(&format!("{answer:?}")), "{path}: {answer:?}");
             if is_refused { refused += 1 } else { allowed += 1 }
         }
     }
@@ -126,6 +128,11 @@ async fn every_call_and_every_page_is_refused_to_who_may_not() {
         PAGES.len(),
         CASES.len()
     );
+}
+
+/// Pages and errors never do.
+fn shows_a_token(text: &str) -> bool {
+    ["actor", "control", "wrong"].iter().any(|name| text.contains(&format!("{name}-{name}-{name}")))
 }
 
 #[derive(Debug)]
