@@ -7,6 +7,7 @@
 
 mod atlas;
 mod bitseq;
+mod connections;
 mod corrected_momentum;
 mod curves;
 mod experiment;
@@ -50,6 +51,8 @@ enum Benchmark {
     Curves(curves::Options),
     /// Holds every combination to its exact distribution, and shows that mistakes are seen
     Atlas(atlas::Options),
+    /// Connects many actors with mutual TLS, in quiet and among connections that only take up room
+    Connections(connections::Options),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -65,6 +68,7 @@ fn main() -> Result<()> {
         Benchmark::Objectives(options) => objectives::run(&options),
         Benchmark::Curves(options) => curves::run(&options),
         Benchmark::Atlas(options) => atlas::run(&options),
+        Benchmark::Connections(options) => connections::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

@@ -27,6 +27,11 @@ impl Tributary {
         Ok(Self(folder.join("tributary")))
     }
 
+    /// Its path; the learner's program lies beside it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Trains to the end; `changes` are `--set`s.
     pub(crate) fn train(
         &self,

@@ -148,10 +148,10 @@ mod tests {
         for wrong in [
             "Bearer ",
             "Bearer x",
-            &ACTOR[..],
-            &format!("bearer {ACTOR}")[..],
-            &format!("Bearer {ACTOR} ")[..],
-            &format!("Basic {CONTROL}")[..],
+            ACTOR,
+            &format!("bearer {ACTOR}"),
+            &format!("Bearer {ACTOR} "),
+            &format!("Basic {CONTROL}"),
         ] {
             assert_eq!(ask(Role::Actor, &[wrong]), Err(Denied::WrongToken), "{wrong}");
         }

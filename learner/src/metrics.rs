@@ -183,6 +183,11 @@ const KNOWN_EDGES: [&str; 7] = [
     "actors.queue",
 ];
 
+/// Whether an actor may report this: what it waited for, without "actors.".
+pub(crate) fn is_wait_of_actors(edge: &str) -> bool {
+    KNOWN_EDGES.iter().any(|known| known.strip_prefix("actors.") == Some(edge))
+}
+
 fn exact(view: &View, value: fn(&Comparison) -> f64) -> Option<f64> {
     view.figures.exact.as_ref().map(|exact| value(&exact.comparison))
 }

@@ -22,6 +22,7 @@ use super::ServiceDeps;
 use super::pace::Pace;
 use crate::entropy;
 use crate::ingest::Arrival;
+use crate::metrics::is_wait_of_actors;
 use crate::outbox::{News, Outbox};
 use crate::roster::{Card, Joined, Report};
 
@@ -277,10 +278,12 @@ fn events(news: News) -> impl Iterator<Item = LearnerEvent> {
 }
 
 fn report(progress: Progress) -> Result<Report, tributary_proto::convert::WireError> {
+    // Names that the network makes up would be figures of the run.
+    let waited = progress.waited_seconds.into_iter().filter(|(edge, _)| is_wait_of_actors(edge));
     Ok(Report {
         policy: progress.policy.map(TryInto::try_into).transpose()?,
         trajectories: progress.trajectories,
         unacked_records: progress.unacked_records,
-        waited_seconds: progress.waited_seconds.into_iter().collect(),
+        waited_seconds: waited.collect(),
     })
 }

@@ -1,12 +1,17 @@
 //! Connections that say nothing, or nothing that is allowed, make way for those that do.
 
+use std::time::{Duration, Instant};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tributary_proto::credentials::{CredentialFiles, Credentials};
 use tributary_proto::limits;
 
 use super::super::actor::{PATIENCE, TestActor};
 use super::super::{GOOD, GRID, TestLearner};
+use super::certificates::Files;
 
 /// Some more than may wait.
 const PUSHED_OUT: usize = 40;
@@ -31,6 +36,44 @@ async fn idle_connections_never_keep_an_actor_out() {
     }
     actor.leave_when_drained().await;
     learner.end().await;
+}
+
+/// All of them stream within this time.
+const ALL_STREAM: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_actors_with_mutual_tls_stream_and_are_acked() {
+    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full");
+    let actors = if is_full { 300 } else { 60 };
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::make(folder.path());
+    let learner = TestLearner::start_secured(GRID, folder, files.learner()).await;
+    let path = |name| Some(files.path(name));
+    let files = CredentialFiles {
+        ca: path("ca.pem"),
+        certificate: path("actor.pem"),
+        key: path("actor-key.pem"),
+        token: path("actor.token"),
+    };
+    let dialer = Credentials::read(&files).unwrap().dialer(&learner.url).unwrap();
+    let start = Instant::now();
+    let mut joining = JoinSet::new();
+    for _ in 0..actors {
+        let dialer = dialer.clone();
+        joining.spawn(async move {
+            let line = dialer.connect().await.unwrap();
+            TestActor::join_on(line, None).await
+        });
+    }
+    let mut all = joining.join_all().await;
+    let seconds = start.elapsed();
+    println!("{actors} actors stream after {seconds:?}");
+    assert!(seconds < ALL_STREAM, "{seconds:?}");
+    for actor in all.iter_mut().take(20) {
+        actor.send(&[GOOD; 2]).await;
+        actor.acked().await;
+    }
+    learner.interrupt.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
