@@ -2,6 +2,7 @@
 
 mod certificates;
 mod connections;
+mod floods;
 
 use std::path::Path;
 use std::time::Duration;
