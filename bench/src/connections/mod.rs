@@ -1,7 +1,7 @@
 //! Many actors with mutual TLS from one process, in quiet and with others who only take up room.
 //!
-//! The sessions are bare: they say hello, follow the weights and send a fixed number of small batches
-//! each second, so that what is measured is connections and not rollouts.
+//! The sessions are bare: they say hello, follow the weights and send small batches, each when the one before
+//! is acked, so that what is measured is connections and not rollouts.
 
 mod crowd;
 mod session;
@@ -61,8 +61,9 @@ pub(crate) struct Options {
     /// Actors, each with a session and a stream of weights
     #[arg(long, default_value_t = 300)]
     actors: usize,
-    /// Batches that each sends in a second
-    #[arg(long, default_value_t = 1.0)]
+    /// Batches that each sends in a second, at most; by default so many that the machine is the limit and
+    /// whatever the crowd costs is seen
+    #[arg(long, default_value_t = 1_000.0)]
     per_second: f64,
     /// TCP connections that say nothing; one that was closed comes back after five seconds
     #[arg(long, default_value_t = 5_000)]
