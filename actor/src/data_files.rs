@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use tributary_proto::convert::chunks::Chunk;
 use tributary_proto::convert::learner::Asset;
+use tributary_proto::credentials::Line;
 use tributary_proto::limits;
 use tributary_proto::v1::assets_client::AssetsClient;
 use tributary_proto::v1::{AssetData, FetchRequest};
@@ -30,7 +30,7 @@ pub(crate) enum FetchError {
 
 /// Puts a file into the cache folder, unless it is there, and returns where it lies.
 pub(crate) async fn fetch(
-    client: &mut AssetsClient<Channel>,
+    client: &mut AssetsClient<Line>,
     asset: &Asset,
     cache: &Path,
 ) -> Result<PathBuf, FetchError> {
@@ -53,7 +53,7 @@ pub(crate) async fn fetch(
 
 /// Writes the learner's bytes to a new file; returns their hash.
 async fn receive(
-    client: &mut AssetsClient<Channel>,
+    client: &mut AssetsClient<Line>,
     asset: &Asset,
     part: &Path,
 ) -> Result<blake3::Hash, FetchError> {

@@ -7,16 +7,24 @@ use tributary_common::ids::Epoch;
 use tributary_common::reward::RewardError;
 use tributary_common::run_file::RunFileError;
 use tributary_common::session::refusal::{Refusal, RefusalCode};
-use tributary_proto::limits::InvalidAddress;
+use tributary_proto::credentials::CredentialsError;
 
 use tributary_common::rollout::BrokenEnvironment;
 
 /// Why an actor ends other than well.
 #[derive(Debug, thiserror::Error)]
 pub enum ActorError {
-    /// The learner's address cannot be one.
+    /// The learner's address cannot be one, or the credentials do not fit it.
     #[error(transparent)]
-    Address(#[from] InvalidAddress),
+    Credentials(#[from] CredentialsError),
+    /// The learner does not let this actor in.
+    #[error("the learner at {learner} does not let this actor in: {reason}")]
+    Denied {
+        /// Its address.
+        learner: String,
+        /// What it said.
+        reason: String,
+    },
     /// The learner did not answer for as long as the actor was told to wait.
     #[error("no learner at {learner} for {} s; the last attempt: {last}", waited.as_secs())]
     LearnerLost {
@@ -111,7 +119,8 @@ impl ActorError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Address(_) => 64,
+            Self::Credentials(CredentialsError::Address(_)) => 64,
+            Self::Credentials(_) | Self::Denied { .. } => 78,
             Self::Refused(refusal) => match refusal.code {
                 RefusalCode::Full => 75,
                 RefusalCode::ProtocolError => 70,

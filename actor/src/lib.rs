@@ -30,6 +30,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
+use tributary_proto::credentials::Credentials;
 
 pub use error::ActorError;
 use surroundings::Surroundings;
@@ -37,8 +38,10 @@ use surroundings::Surroundings;
 /// What an actor is told by its user.
 #[derive(Clone, Debug)]
 pub struct ActorConfig {
-    /// Where the learner is: `http://HOST:PORT`.
+    /// Where the learner is: `http://HOST:PORT` or `https://HOST:PORT`.
     pub learner: String,
+    /// How it shows who it is.
+    pub credentials: Credentials,
     /// For people; need not be unique.
     pub name: String,
     /// Rollout threads; the run file's number if not given.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::BoxFuture;
 use tonic::transport::{self, Channel, Endpoint};
+use tributary_proto::credentials::{Dialer, Line};
 
 use crate::error::ActorError;
 use crate::newest::Newest;
@@ -42,8 +43,8 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) fn connect(&self, endpoint: &Endpoint) -> BoxFuture<Channel, transport::Error> {
-        (self.connect)(endpoint.clone())
+    pub(crate) async fn connect(&self, dialer: &Dialer) -> Result<Line, transport::Error> {
+        dialer.connect_by(|endpoint| (self.connect)(endpoint)).await
     }
 
     pub(crate) fn start(&self, order: &Order, works: &Works<'_>) -> Result<Pipeline, ActorError> {

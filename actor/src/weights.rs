@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use tonic::transport::Endpoint;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::network::cpu::Snapshot;
 use tributary_common::network::{Network, Weights};
@@ -11,6 +10,7 @@ use tributary_common::random::Stream;
 use tributary_common::session::back_off::BackOff;
 use tributary_proto::convert::WireError;
 use tributary_proto::convert::chunks::{Manifest, WeightsEvent};
+use tributary_proto::credentials::Dialer;
 use tributary_proto::limits;
 use tributary_proto::v1::SubscribeRequest;
 
@@ -24,7 +24,7 @@ const SMALL_NETWORK: usize = 4_096;
 /// A subscription to one of the named weight sets.
 pub(crate) struct Subscription {
     /// The learner.
-    pub(crate) endpoint: Endpoint,
+    pub(crate) dialer: Dialer,
     /// How it is reached.
     pub(crate) surroundings: Surroundings,
     /// What to ask for; `newer_than` is filled in.
@@ -72,7 +72,7 @@ impl Subscription {
 
     /// One connection.
     async fn follow(&mut self) -> Result<std::convert::Infallible, Broken> {
-        let channel = self.surroundings.connect(&self.endpoint).await?;
+        let channel = self.surroundings.connect(&self.dialer).await?;
         let newer_than = self.newest.version().map(Into::into);
         let request = SubscribeRequest { newer_than, ..self.request.clone() };
         let mut client = limits::weights_client(channel);

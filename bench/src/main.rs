@@ -7,6 +7,7 @@
 
 mod atlas;
 mod bitseq;
+mod connections;
 mod corrected_momentum;
 mod curves;
 mod experiment;
@@ -57,6 +58,8 @@ enum Benchmark {
     Soak(soak::Command),
     /// Trains one lockstep run again and again, with other actors, and compares the weights
     Lockstep(lockstep::Options),
+    /// Connects many actors with mutual TLS, in quiet and among connections that only take up room
+    Connections(connections::Options),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -74,6 +77,7 @@ fn main() -> Result<()> {
         Benchmark::Atlas(options) => atlas::run(&options),
         Benchmark::Soak(command) => soak::run(&command),
         Benchmark::Lockstep(options) => lockstep::run(&options),
+        Benchmark::Connections(options) => connections::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

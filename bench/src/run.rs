@@ -28,7 +28,7 @@ impl Tributary {
         Ok(Self(folder.join("tributary")))
     }
 
-    /// Its path.
+    /// Its path; the learner's program lies beside it.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

@@ -7,19 +7,20 @@ use clap::Args;
 use tributary_actor::{ActorConfig, run_until_signal};
 use tributary_common::registry::Registry;
 
+use crate::credentials::CredentialOptions;
 use crate::error::CommandError;
 use crate::log;
 
 /// Draws trajectories for a learner until its run ends
 ///
-/// An actor needs nothing but the learner's address: the run file and the data files come from
-/// there. It may join and leave at any time. SIGTERM (or ctrl-C) ends it in good order: what is
+/// An actor needs nothing but the learner's address, and beyond one machine its credentials: the run
+/// file and the data files come from there. It may join and leave at any time. SIGTERM (or ctrl-C) ends it in good order: what is
 /// finished is sent first; a second one ends it at once. It exits 78 when the learner refuses it,
 /// for example because its program has another version of the environment.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The learner's address
-    #[arg(long, value_name = "http://HOST:PORT")]
+    /// The learner's address: http://HOST:PORT, on another machine https://HOST:PORT
+    #[arg(long, value_name = "URL")]
     learner: String,
     /// A name for people, in logs and status [default: made of host and process]
     #[arg(long)]
@@ -27,15 +28,18 @@ pub(crate) struct Options {
     /// Rollout threads [default: the run file's actor.threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    #[command(flatten)]
+    credentials: CredentialOptions,
 }
 
 /// Works until the run ends.
 pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandError> {
     log::to_stderr("info");
-    let Options { learner, name, threads } = options;
+    let Options { learner, name, threads, credentials } = options;
+    let credentials = credentials.read()?;
     let name = name.unwrap_or_else(|| format!("actor-{}", std::process::id()));
     let threads = threads.map(usize::from);
-    let config = ActorConfig { learner, name, threads, cache: cache() };
+    let config = ActorConfig { learner, credentials, name, threads, cache: cache() };
     let outcome = run_until_signal(config, registry)?;
     tracing::info!(acked = outcome.acked, unacked = outcome.unacked, "{}", outcome.reason);
     Ok(())

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
-use crate::{actor, check, child, evaluate, keys, sample, status, train, watch};
+use crate::{actor, certs, check, child, evaluate, keys, sample, status, train, watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,7 +17,8 @@ Examples:
   tributary keys replay.selector                what may be written in a run file, and what it means
   tributary evaluate runs/hypergrid-1           the exact distance to the target
   tributary sample runs/hypergrid-1 --count 5   objects, with their log-reward
-  tributary status http://127.0.0.1:4100        a running learner (runs/NAME/address.json says where)
+  tributary status runs/hypergrid-1             a running learner
+  tributary certs certs --host 10.0.0.7         what a run on several machines needs
 
 Exit codes: 0 done, 64 usage, 70 a bug, 75 try again later, 78 configuration, 130 interrupted";
 
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Sample(sample::Options),
     Status(status::Options),
     Watch(watch::Options),
+    Certs(certs::Options),
     Child(child::Options),
 }
 
@@ -59,6 +61,7 @@ impl Command {
             Self::Sample(options) => sample::run(&options, &registry),
             Self::Status(options) => status::run(&options),
             Self::Watch(options) => watch::run(options),
+            Self::Certs(options) => certs::run(&options),
             Self::Child(options) => child::run(&options),
         }
     }
@@ -84,7 +87,8 @@ mod tests {
     fn the_command_line_is_sound_and_teaches() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        let commands = ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch"];
+        let commands =
+            ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs"];
         for word in commands.into_iter().chain(["78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }

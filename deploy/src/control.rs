@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
+use tributary_proto::code::Code;
+use tributary_proto::credentials::{Line, explained};
 use tributary_proto::limits;
 use tributary_proto::v1::control_client::ControlClient;
 use tributary_proto::v1::{MetricsRecord, StatusReply, StatusRequest, WatchRequest};
 
+use crate::credentials::Target;
 use crate::error::CommandError;
 
 /// How long an answer may take.
@@ -27,17 +29,19 @@ pub(crate) fn block_on<T>(
 /// A connection to a learner's control service.
 #[derive(Clone)]
 pub(crate) struct Control {
-    client: ControlClient<Channel>,
+    client: ControlClient<Line>,
     address: String,
 }
 
 impl Control {
-    /// Connects to `http://HOST:PORT`.
-    pub(crate) async fn connect(address: &str) -> Result<Self, CommandError> {
-        let channel = limits::endpoint(address)?.connect().await.map_err(|error| {
-            CommandError::Unreachable { address: address.to_owned(), reason: innermost(&error) }
+    /// Connects.
+    pub(crate) async fn connect(target: &Target) -> Result<Self, CommandError> {
+        let address = &target.address;
+        let line = target.credentials.dialer(address)?.connect().await.map_err(|error| {
+            let reason = explained(&error).trim_start_matches("transport error: ").to_owned();
+            CommandError::Unreachable { address: address.clone(), reason }
         })?;
-        Ok(Self { client: limits::control_client(channel), address: address.to_owned() })
+        Ok(Self { client: limits::control_client(line), address: address.clone() })
     }
 
     /// Everything about the run, now.
@@ -56,11 +60,15 @@ impl Control {
     }
 
     fn refused(&self, status: &Status) -> CommandError {
+        let address = self.address.clone();
+        if Code::of_status(status) == Code::Unauthorized {
+            return CommandError::Denied { address, reason: status.message().to_owned() };
+        }
         let reason = match status.message() {
             "" => status.code().description().to_owned(),
-            message => message.to_owned(),
+            _ => explained(status),
         };
-        CommandError::Unreachable { address: self.address.clone(), reason }
+        CommandError::Unreachable { address, reason }
     }
 }
 
@@ -74,13 +82,5 @@ impl Records {
     /// The next; `None` once the run has ended.
     pub(crate) async fn next(&mut self) -> Result<Option<MetricsRecord>, CommandError> {
         self.stream.message().await.map_err(|status| self.control.refused(&status))
-    }
-}
-
-/// The first cause of an error, which says most.
-fn innermost(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => innermost(source),
-        None => error.to_string(),
     }
 }

@@ -9,7 +9,8 @@ use tributary_common::checkpoint::CheckpointError;
 use tributary_common::estimate::EstimateError;
 use tributary_common::exact::ExactError;
 use tributary_common::run_file::RunFileError;
-use tributary_proto::limits::InvalidAddress;
+use tributary_common::token::TokenError;
+use tributary_proto::credentials::CredentialsError;
 
 /// The command line makes no sense.
 pub(crate) const USAGE: u8 = 64;
@@ -88,9 +89,23 @@ pub(crate) enum CommandError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// An address that cannot be a learner's.
+    /// An address that cannot be a learner's, or credentials that do not fit it.
     #[error(transparent)]
-    Address(#[from] InvalidAddress),
+    Credentials(#[from] CredentialsError),
+    /// A file that holds no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A folder of certificates that is not what it should be.
+    #[error("{0}")]
+    Folder(String),
+    /// A learner that does not let this command in.
+    #[error("the learner at {address} does not allow this: {reason}")]
+    Denied {
+        /// Where.
+        address: String,
+        /// What it said.
+        reason: String,
+    },
     /// A key that is asked about and that no run file has.
     #[error("there is no `{name}` in run files{hint}")]
     NoSuchKey {
@@ -165,8 +180,14 @@ impl CommandError {
             | Self::Reward { .. }
             | Self::Exact(_)
             | Self::Estimate(_)
+            | Self::Token(_)
+            | Self::Folder(_)
+            | Self::Denied { .. }
             | Self::NoLearnerProgram { .. } => CONFIGURATION,
-            Self::Address(_) | Self::NoSuchKey { .. } | Self::NoSuchState { .. } => USAGE,
+            Self::Credentials(CredentialsError::Address(_))
+            | Self::NoSuchKey { .. }
+            | Self::NoSuchState { .. } => USAGE,
+            Self::Credentials(_) => CONFIGURATION,
             Self::Unreachable { .. } | Self::Output(_) | Self::System { .. } => TRY_AGAIN,
             Self::Actor(error) => error.exit_code(),
             Self::Training { exit_code, .. } => *exit_code,

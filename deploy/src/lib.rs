@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod certs;
 mod check;
 mod child;
 mod cli;
 mod control;
+mod credentials;
 mod display;
 mod error;
 mod evaluate;

@@ -6,6 +6,7 @@ use tributary_proto::v1::{
 };
 
 use crate::control::{self, Control};
+use crate::credentials::LearnerOptions;
 use crate::display::{Table, clock, count, grouped, short, shown};
 use crate::error::CommandError;
 use crate::output;
@@ -13,9 +14,8 @@ use crate::output;
 /// Shows what a running learner is doing: figures, actors, books
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The learner's address, http://HOST:PORT (the run directory's address.json holds it)
-    #[arg(value_name = "URL")]
-    learner: String,
+    #[command(flatten)]
+    learner: LearnerOptions,
 }
 
 /// The share of the median actor's rate below which one is a straggler.
@@ -23,8 +23,8 @@ const STRAGGLING: f64 = 0.1;
 
 /// Asks and prints.
 pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
-    let status =
-        control::block_on(async { Control::connect(&options.learner).await?.status().await })?;
+    let target = options.learner.target()?;
+    let status = control::block_on(async { Control::connect(&target).await?.status().await })?;
     output::print(&page(&status))
 }
 

@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod signals;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -60,6 +61,16 @@ pub(crate) struct Options {
     /// The seed of every random stream, the same as --set run.seed=S
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Where the learner listens, so that actors on other machines can join; beyond this machine with
+    /// --certs [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where the learner serves /metrics; likewise
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<SocketAddr>,
+    /// A directory made by `tributary certs`: everybody speaks TLS and shows a certificate and a token
+    #[arg(long, value_name = "DIR")]
+    certs: Option<PathBuf>,
 }
 
 /// Trains, and prints the final table.
@@ -99,7 +110,7 @@ async fn train(plan: &Plan) -> Result<Ending, CommandError> {
         address = learner.address() => address?,
     };
     let (latest, statuses) = watch::channel(None);
-    let _polling = progress::poll(address.clone(), latest);
+    let _polling = progress::poll(plan.target()?, latest);
     let crew = Crew::start(plan, &address)?;
     let (ending, failure) = (Ending::default(), None);
     Training { learner, crew, statuses, progress, signals, ending, failure }.until_the_end().await

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use tributary_proto::v1::MetricsRecord;
 
 use crate::control::{self, Control};
+use crate::credentials::LearnerOptions;
 use crate::display::{clock, short, shown};
 use crate::error::CommandError;
 use crate::output::Output;
@@ -11,9 +12,8 @@ use crate::output::Output;
 /// Prints the metrics of a running learner as they are made, until the run ends
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The learner's address, http://HOST:PORT (the run directory's address.json holds it)
-    #[arg(value_name = "URL")]
-    learner: String,
+    #[command(flatten)]
+    learner: LearnerOptions,
     /// Only metrics whose name starts with this; may be repeated
     #[arg(long = "only", value_name = "PREFIX")]
     prefixes: Vec<String>,
@@ -30,8 +30,9 @@ enum Format {
 
 /// Prints records until the learner ends the stream.
 pub(crate) fn run(options: Options) -> Result<(), CommandError> {
+    let target = options.learner.target()?;
     control::block_on(async {
-        let mut records = Control::connect(&options.learner).await?.watch(options.prefixes).await?;
+        let mut records = Control::connect(&target).await?.watch(options.prefixes).await?;
         let mut output = Output::new();
         while let Some(record) = records.next().await? {
             output.line(match options.format {

@@ -7,15 +7,13 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::time::{interval, timeout};
-use tokio_stream::wrappers::TcpListenerStream;
-use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
 
+use crate::doors::Doors;
 use crate::entropy::Entropy;
 use crate::error::LearnerError;
 use crate::figures::{Board, RunState};
@@ -98,7 +96,8 @@ impl App {
     fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
         prepared.announce()?;
         prepared.memory().announce();
-        let Prepared { facts, task, data, replay, directory, grpc, http, sessions } = prepared;
+        let Prepared { facts, task, data, replay, directory, grpc, http, security, sessions } =
+            prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
@@ -135,8 +134,9 @@ impl App {
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
         let mut registry = prometheus_client::registry::Registry::default();
         LearnerMetrics::register(&mut registry, observer.clone());
+        let Doors { grpc, http } = Doors::new(grpc, http, security, &mut registry);
         let shown = Shown { registry: Arc::new(registry), board: Arc::clone(&observer.board) };
-        tokio::spawn(http::serve(http, shown, stop.child_token()));
+        tokio::spawn(http::serve(http.0, http.1, shown, stop.child_token()));
         let (watched, until) = (observer.clone(), stop.child_token());
         spawn("watchdog", move || watchdog::watch(&watched, &until))?;
         let deps = ServiceDeps {
@@ -157,10 +157,10 @@ impl App {
             directory,
             observer,
             drain_requests,
-            stop,
             workers,
             recorder: tokio::spawn(recording),
-            server: tokio::spawn(service::serve(connections(grpc), deps)),
+            server: tokio::spawn(service::serve(grpc.0.incoming(stop.clone()), grpc.1, deps)),
+            stop,
             interrupted: false,
         })
     }
@@ -244,18 +244,6 @@ impl App {
         tracing::info!(file = %file.display(), "the run is over");
         Ok(if self.interrupted { Outcome::Interrupted } else { Outcome::Complete })
     }
-}
-
-/// Connections of actors and commands, none of which waits with small messages: an order right behind
-/// an ack must not wait until the actor's system has confirmed the ack.
-fn connections(listener: TcpListener) -> impl Stream<Item = std::io::Result<TcpStream>> {
-    TcpListenerStream::new(listener).map(|connection| {
-        connection.inspect(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection that delays small messages");
-            }
-        })
-    })
 }
 
 /// A record each second and after each comparison; a last one at the end.

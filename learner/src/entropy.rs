@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tributary_common::ids::RunId;
 use tributary_common::random::Stream;
 use tributary_common::session::Secret;
+use tributary_common::token::Token;
 
 use crate::locks::lock;
 
@@ -28,15 +29,11 @@ impl Entropy {
     }
 
     fn bytes(&self) -> io::Result<[u8; 16]> {
+        let Self::Known(stream) = self else { return bytes_of_system() };
+        let mut stream = lock(stream);
         let mut bytes = [0; 16];
-        match self {
-            Self::System => File::open("/dev/urandom")?.read_exact(&mut bytes)?,
-            Self::Known(stream) => {
-                let mut stream = lock(stream);
-                bytes[..8].copy_from_slice(&stream.bits().to_le_bytes());
-                bytes[8..].copy_from_slice(&stream.bits().to_le_bytes());
-            }
-        }
+        bytes[..8].copy_from_slice(&stream.bits().to_le_bytes());
+        bytes[8..].copy_from_slice(&stream.bits().to_le_bytes());
         Ok(bytes)
     }
 }
@@ -44,4 +41,20 @@ impl Entropy {
 /// A new run's id.
 pub(crate) fn run_id() -> io::Result<RunId> {
     Entropy::System.bytes().map(RunId)
+}
+
+/// A new control token.
+pub(crate) fn token() -> io::Result<Token> {
+    bytes_of_system().map(Token::of_bytes)
+}
+
+/// A byte for jitter; always the same where the system has no random numbers.
+pub(crate) fn byte() -> u8 {
+    bytes_of_system::<1>().map_or(0, |[byte]| byte)
+}
+
+fn bytes_of_system<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

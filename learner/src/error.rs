@@ -8,6 +8,7 @@ use tributary_common::run_file::RunFileError;
 
 use crate::replay::TooSmall;
 use crate::run_directory::RunDirectoryError;
+use crate::security::SecurityError;
 use crate::training::TrainError;
 
 /// Why a learner ends with an error.
@@ -38,15 +39,9 @@ pub enum LearnerError {
         /// The limit.
         most: u64,
     },
-    /// Somebody else could reach this address.
-    #[error(
-        "{address} is not a loopback address: nothing listens beyond this machine without TLS and \
-         a token, which come later; use 127.0.0.1"
-    )]
-    NotLoopback {
-        /// As given.
-        address: SocketAddr,
-    },
+    /// TLS or tokens.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// The port is in use, or may not be used.
     #[error("cannot listen on {address}: {source}; give another port, or 0 for a free one")]
     Listen {
@@ -90,7 +85,7 @@ impl LearnerError {
             | Self::RunFile(_)
             | Self::Replay(_)
             | Self::Record { .. }
-            | Self::NotLoopback { .. }
+            | Self::Security(_)
             | Self::Listen { .. }
             | Self::Directory(_) => 78,
         }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use tributary_common::run_file::parse_override;
 
+use crate::security::SecurityOptions;
+
 /// Trains one run: takes trajectories from actors, sends them weights, ends when the run file says.
 ///
 /// People start it with `tributary train RUN.toml`, which starts actors too. Started alone it waits
@@ -20,11 +22,11 @@ pub struct Options {
     /// The directory of the run; made if need be, refused if it holds another run.
     #[arg(long, value_name = "DIR")]
     pub run_dir: PathBuf,
-    /// Where actors connect; port 0: a free one, written to DIR/address.json. Loopback only: TLS and
-    /// tokens are not built yet.
+    /// Where actors connect; port 0: a free one, written to DIR/address.json. Beyond loopback only with
+    /// TLS and a token.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// Where /metrics (Prometheus) and /healthz are served; likewise.
+    /// Where /metrics (Prometheus) and /healthz are served; likewise. They ask for the control token.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub http: SocketAddr,
     /// Overrides a key of the run file; may be given again.
@@ -36,6 +38,9 @@ pub struct Options {
     /// Overrides learner.threads: libtorch's threads within an operation.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// TLS and tokens.
+    #[command(flatten)]
+    pub security: SecurityOptions,
 }
 
 impl Options {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use crate::memory::{MemoryBound, Sizes};
 use crate::options::Options;
 use crate::replay::Replay;
 use crate::run_directory::RunDirectory;
+use crate::security::Security;
 use crate::service::RunFacts;
 
 /// Sessions at the same time, and actors remembered.
@@ -52,6 +53,8 @@ pub struct Prepared {
     pub grpc: TcpListener,
     /// For Prometheus.
     pub http: TcpListener,
+    /// TLS, and who may call what.
+    pub security: Security,
     /// For the actors' sessions.
     pub sessions: SessionsConfig,
 }
@@ -62,11 +65,7 @@ impl Prepared {
     /// # Errors
     /// Whatever is wrong, before anything was written.
     pub async fn new(options: &Options, registry: &Registry) -> Result<Self, LearnerError> {
-        for address in [options.listen, options.http] {
-            if !address.ip().is_loopback() {
-                return Err(LearnerError::NotLoopback { address });
-            }
-        }
+        let secured = options.security.read(&[options.listen, options.http])?;
         let folder = options.run_file.parent().unwrap_or(Path::new(""));
         let (mut run_file, task) = read(options, registry, folder)?;
         let in_file = |problems: Vec<Problem>| {
@@ -86,6 +85,7 @@ impl Prepared {
         let run_id = entropy::run_id()
             .map_err(|source| LearnerError::System { what: "no random numbers", source })?;
         let directory = RunDirectory::claim(&options.run_dir, run_id, &run_file.run.name)?;
+        let security = secured.for_run(&run_file.run.name, &options.run_dir)?;
         let assets = keep_data(&mut run_file, folder, &directory)?;
         directory.write("run.toml", run_file.to_toml().as_bytes())?;
 
@@ -110,7 +110,7 @@ impl Prepared {
         let environment = format!("{} {}", environment.kind, environment.configuration);
         let facts =
             RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
-        Ok(Self { facts, task, data, replay, directory, grpc, http, sessions })
+        Ok(Self { facts, task, data, replay, directory, grpc, http, security, sessions })
     }
 
     /// How much memory the learner takes at most.
@@ -130,11 +130,18 @@ impl Prepared {
     /// # Errors
     /// The file system's.
     pub fn announce(&self) -> Result<(), LearnerError> {
+        let scheme = if self.security.grpc.is_some() { "https" } else { "http" };
         let url = |listener: &TcpListener| {
-            let address = listener
+            let mut address = listener
                 .local_addr()
                 .map_err(|source| LearnerError::System { what: "no local address", source })?;
-            Ok::<_, LearnerError>(format!("http://{address}"))
+            // All addresses of this machine: it reaches itself by this one.
+            match address.ip() {
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+                _ => {}
+            }
+            Ok::<_, LearnerError>(format!("{scheme}://{address}"))
         };
         let (grpc, http) = (url(&self.grpc)?, url(&self.http)?);
         let address = json!({ "schema": 1, "grpc": grpc, "http": http, "pid": std::process::id() });

@@ -50,6 +50,10 @@ pub fn main(registry: Registry) -> ExitCode {
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Below that they show frames and headers, and with them tokens.
+    let quiet = ["h2=info", "hyper=info", "rustls=info"];
+    let quiet = quiet.into_iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 

@@ -2,8 +2,10 @@
 //!
 //! `proto/tributary/v1/*.proto` are documented like an API; `docs/protocol.md` tells the story.
 
+pub mod access;
 pub mod code;
 pub mod convert;
+pub mod credentials;
 pub mod limits;
 
 /// Messages, clients and servers of package `tributary.v1`, generated from the protos and committed;

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use tonic::transport::{Endpoint, Server};
 
 use crate::v1::assets_client::AssetsClient;
 use crate::v1::assets_server::{Assets, AssetsServer};
@@ -64,6 +67,50 @@ pub const PENDING_RESET_STREAMS: usize = 20;
 /// Streams that this side resets because of the peer's errors; h2's default is 1024.
 pub const LOCAL_RESET_STREAMS: usize = 64;
 
+/// Connections with the learner: two for each of 2,048 actors (session and weights), and some for
+/// commands. Fewer where the system allows fewer open files.
+pub const CONNECTIONS: usize = 4_096 + 256;
+/// Of these, connections that have not shown yet that they belong here; the newest push out the
+/// oldest, so that nobody waits behind connections that say nothing.
+pub const UNADMITTED_CONNECTIONS: usize = 1_024;
+/// Connections of one certificate. There is no limit for an address: a node may have many actors.
+pub const IDENTITY_CONNECTIONS: usize = 2_048;
+/// Of all connections, those that only control may use, so that actors never lock it out.
+pub const CONTROL_CONNECTIONS: usize = 64;
+/// Connections for HTTP, and those of them that nobody knows yet.
+pub const HTTP_CONNECTIONS: usize = 256;
+/// As `UNADMITTED_CONNECTIONS`.
+pub const UNADMITTED_HTTP_CONNECTIONS: usize = 128;
+/// Open files that are kept for everything besides connections.
+pub const FILE_HEADROOM: u64 = 512;
+/// From the accepted connection to the end of the TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the accepted connection to the first call that is allowed.
+pub const ADMISSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Without TLS there are no round trips to wait for.
+pub const PLAIN_ADMISSION_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first wait after a connection that could not be accepted; doubled up to `ACCEPT_BACK_OFF_CAP`.
+pub const ACCEPT_BACK_OFF_BASE: Duration = Duration::from_millis(10);
+/// The longest.
+pub const ACCEPT_BACK_OFF_CAP: Duration = Duration::from_secs(1);
+
+/// Messages that a session may send in a second, and at once after a silence: far more than a busy
+/// actor does. Who sends more is read more slowly.
+pub const MESSAGES_PER_SECOND: f64 = 1_000.0;
+/// See `MESSAGES_PER_SECOND`.
+pub const MESSAGES_AT_ONCE: f64 = 4_000.0;
+
+/// An HTTP request's head: bytes and lines.
+pub const HTTP_HEAD_BYTES: usize = 16 * KIB;
+/// See `HTTP_HEAD_BYTES`.
+pub const HTTP_HEADERS: usize = 64;
+/// An HTTP request's body: no page takes one.
+pub const HTTP_BODY_BYTES: usize = 16 * KIB;
+/// Until an HTTP request's head is there; also what a connection may be idle.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until it is answered.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A connection with nothing to say is asked whether it lives, so that half-open ones are found
 /// within `KEEP_ALIVE + KEEP_ALIVE_TIMEOUT`.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -106,7 +153,9 @@ pub fn server(builder: Server) -> Server {
 
 /// An address that cannot be a learner's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{address}\" is not a learner's address: {reason}; write http://HOST:PORT")]
+#[error(
+    "\"{address}\" is not a learner's address: {reason}; write http://HOST:PORT or https://HOST:PORT"
+)]
 pub struct InvalidAddress {
     /// As given.
     pub address: String,
@@ -114,7 +163,8 @@ pub struct InvalidAddress {
     pub reason: String,
 }
 
-/// The endpoint of a learner's address (`http://HOST:PORT`) with the limits of connections applied.
+/// The endpoint of a learner's address (`http://HOST:PORT` or `https://HOST:PORT`) with the limits of
+/// connections applied; [`Credentials::dialer`](crate::credentials::Credentials::dialer) adds TLS.
 pub fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
     let invalid =
         |reason: &str| InvalidAddress { address: address.to_string(), reason: reason.to_string() };
@@ -122,9 +172,8 @@ pub fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
         .map_err(|_| invalid("it cannot be read as a url"))?;
     let uri = endpoint.uri();
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(invalid("https is not built yet")),
-        _ => return Err(invalid("it does not start with http://")),
+        Some("http" | "https") => {}
+        _ => return Err(invalid("it does not start with http:// or https://")),
     }
     if uri.port_u16().is_none_or(|port| port == 0) {
         return Err(invalid("it names no port"));
@@ -149,7 +198,13 @@ pub fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
 macro_rules! with_message_limits {
     ($client:ident -> $Client:ident, $server:ident -> $Server:ident<$Service:ident>) => {
         #[doc = concat!("A client of [`", stringify!($Service), "`] with the message limits applied.")]
-        pub fn $client(channel: Channel) -> $Client<Channel> {
+        pub fn $client<T>(channel: T) -> $Client<T>
+        where
+            T: GrpcService<Body>,
+            T::Error: Into<StdError>,
+            T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+            <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+        {
             $Client::new(channel)
                 .max_encoding_message_size(SESSION_MESSAGE_BYTES)
                 .max_decoding_message_size(MESSAGE_BYTES)
@@ -180,7 +235,7 @@ mod tests {
             ("localhost", "http://"),
             ("http://localhost", "port"),
             ("http://localhost:0", "port"),
-            ("https://localhost:1", "https"),
+            ("ftp://localhost:1", "https://"),
             ("http://localhost:1/x", "after the port"),
             ("http://", "url"),
             ("", "url"),
@@ -189,6 +244,7 @@ mod tests {
             assert!(error.reason.contains(reason), "{error}");
         }
         assert!(endpoint("http://127.0.0.1:5000").is_ok());
+        assert!(endpoint("https://learner.example:5000").is_ok());
         assert!(endpoint("http://[::1]:5000/").is_ok());
     }
 }

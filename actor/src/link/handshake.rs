@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Channel;
 use tributary_common::network::Network;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::{data_files, redirect};
@@ -18,6 +17,7 @@ use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_proto::convert::actor::{ActorEvent, Hello};
 use tributary_proto::convert::learner::{LearnerEvent, Welcome};
+use tributary_proto::credentials::{Line, explained};
 use tributary_proto::limits;
 use tributary_proto::v1::{self, ActorMessage, LearnerMessage};
 
@@ -52,8 +52,8 @@ struct Task {
 impl Link {
     /// Connects, says hello, builds the run's task at the first time, and says ready.
     pub(super) async fn connect(&mut self) -> Result<Connection, Break> {
-        let channel = self.surroundings.connect(&self.endpoint).await;
-        let channel = channel.map_err(|error| Break::lost(whole(&error)))?;
+        let line = self.surroundings.connect(&self.dialer).await;
+        let channel = line.map_err(|error| Break::lost(explained(&error)))?;
         let (up, outbox) = mpsc::channel(OUTBOX);
         let hello = self.hello()?;
         say(&up, ActorEvent::Hello(hello)).await?;
@@ -111,7 +111,7 @@ impl Link {
     }
 
     /// Fetches the run's data files and makes its environment, reward and network.
-    async fn build(&self, welcome: &Welcome, channel: Channel) -> Result<Task, Break> {
+    async fn build(&self, welcome: &Welcome, channel: Line) -> Result<Task, Break> {
         let mut run_file = RunFile::parse(&welcome.run_file, &[]).map_err(ActorError::RunFile)?;
         let mut client = limits::assets_client(channel);
         for file in data_files(&run_file) {
@@ -172,7 +172,7 @@ impl Link {
             newer_than: None,
         };
         let subscription = Subscription {
-            endpoint: self.endpoint.clone(),
+            dialer: self.dialer.clone(),
             surroundings: self.surroundings.clone(),
             request,
             network: task.network,
@@ -194,15 +194,4 @@ pub(super) async fn next(down: &mut Streaming<LearnerMessage>) -> Result<Learner
     let message = down.message().await?;
     let message = message.ok_or_else(|| Break::lost("the learner ended the session"))?;
     Ok(message.try_into()?)
-}
-
-/// An error with its causes: tonic's own says only "transport error".
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

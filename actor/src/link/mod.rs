@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use tonic::transport::Endpoint;
 use tributary_common::ids::RunId;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Registry;
@@ -23,8 +22,10 @@ use tributary_common::run_file::OnLearnerLoss;
 use tributary_common::session::actor::{ActorSession, ActorSessionError};
 use tributary_common::session::back_off::BackOff;
 use tributary_common::session::refusal::Fingerprints;
+use tributary_proto::code::Code;
 use tributary_proto::convert::WireError;
 use tributary_proto::convert::actor::Attempt;
+use tributary_proto::credentials::{Dialer, explained};
 use tributary_proto::limits;
 
 use crate::error::ActorError;
@@ -49,6 +50,9 @@ enum Break {
     /// The actor is done.
     #[error("{0}")]
     Done(String),
+    /// The learner does not let it in, and will not later.
+    #[error("{0}")]
+    Denied(String),
     /// The actor cannot go on.
     #[error(transparent)]
     Failed(#[from] ActorError),
@@ -66,9 +70,10 @@ impl Break {
 
 impl From<Status> for Break {
     fn from(status: Status) -> Self {
-        match status.code() {
-            tonic::Code::Unimplemented => Self::protocol(status.message()),
-            code => Self::lost(format!("{code:?}: {}", status.message())),
+        match Code::of_status(&status) {
+            Code::NotBuilt => Self::protocol(status.message()),
+            Code::Unauthorized => Self::Denied(status.message().to_owned()),
+            _ => Self::lost(explained(&status)),
         }
     }
 }
@@ -91,7 +96,7 @@ pub(crate) struct Link {
     registry: Registry,
     shutdown: Shutdown,
     surroundings: Surroundings,
-    endpoint: Endpoint,
+    dialer: Dialer,
     session: ActorSession<Record>,
     newest: Arc<Newest>,
     /// In a lockstep run: what the learner told this actor to draw.
@@ -132,11 +137,11 @@ impl Link {
         shutdown: Shutdown,
         surroundings: Surroundings,
     ) -> Result<Self, ActorError> {
-        let endpoint = limits::endpoint(&config.learner)?;
+        let dialer = config.credentials.dialer(&config.learner)?;
         let mut random = Stream::new(surroundings.jitter, Purpose::Walk, 0, 0);
         let attempt = Attempt { program: random.bits().max(1), number: 0 };
         Ok(Self {
-            endpoint,
+            dialer,
             random,
             attempt,
             progress: Arc::clone(&surroundings.progress),
@@ -182,6 +187,10 @@ impl Link {
             let (reason, retry_after) = match ended {
                 Break::Done(reason) => return Ok(reason),
                 Break::Failed(error) => return Err(error),
+                Break::Denied(reason) => {
+                    let learner = self.config.learner.clone();
+                    return Err(ActorError::Denied { learner, reason });
+                }
                 Break::Lost { reason, retry_after } => (reason, retry_after),
             };
             let since = Instant::now();

@@ -13,6 +13,7 @@ use tributary_common::object::Object;
 use tributary_common::reward::{InvalidRaw, Output, Reward, RewardError, Role};
 use tributary_common::trajectory;
 use tributary_proto::convert::chunks::WeightSet;
+use tributary_proto::credentials::Credentials;
 
 mod exploration;
 
@@ -104,7 +105,8 @@ impl Pair {
 
 fn config(learner: &str, cache: &Path) -> ActorConfig {
     let (learner, name) = (learner.to_owned(), "test".to_owned());
-    ActorConfig { learner, name, threads: Some(1), cache: cache.to_owned() }
+    let credentials = Credentials::default();
+    ActorConfig { learner, credentials, name, threads: Some(1), cache: cache.to_owned() }
 }
 
 /// Everything that the actor counts as acked was accepted, once, without a gap.

@@ -26,6 +26,7 @@ use tributary_learner::prepare::Prepared;
 use tributary_learner::torch;
 use tributary_learner::train::Trainer;
 use tributary_learner::training::{TrainError, Training};
+use tributary_proto::credentials::Credentials;
 
 /// How long a run may take.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -94,6 +95,7 @@ impl Run<'_> {
         loop {
             for (number, &threads) in self.actors.iter().enumerate() {
                 let config = ActorConfig {
+                    credentials: Credentials::default(),
                     learner: address.clone(),
                     name: format!("actor-{crews}-{number}"),
                     threads: Some(threads),

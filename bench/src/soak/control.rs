@@ -1,10 +1,13 @@
 //! Asking the learner how the run is.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::runtime::Runtime;
+use tributary_common::token::Token;
+use tributary_proto::credentials::{Credentials, Dialer};
 use tributary_proto::limits;
 use tributary_proto::v1::{ActorRow, ActorState, StatusReply, StatusRequest};
 
@@ -16,20 +19,22 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Asks one learner, over a new connection each time, as it may have been restarted.
 pub(super) struct Control {
     runtime: Runtime,
-    address: String,
+    dialer: Dialer,
 }
 
 impl Control {
-    pub(super) fn new(address: &str) -> Result<Self> {
+    /// With the token of the learner's run directory.
+    pub(super) fn new(address: &str, run_directory: &Path) -> Result<Self> {
+        let token = Token::read(&run_directory.join("token"))?;
+        let dialer = Credentials::default().or_token(Some(token)).dialer(address)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, address: address.to_owned() })
+        Ok(Self { runtime, dialer })
     }
 
     /// The status now.
     pub(super) fn status(&self) -> Result<StatusReply> {
         let ask = async {
-            let channel = limits::endpoint(&self.address)?.connect().await?;
-            let mut control = limits::control_client(channel);
+            let mut control = limits::control_client(self.dialer.connect().await?);
             Ok::<_, anyhow::Error>(control.status(StatusRequest {}).await?.into_inner())
         };
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, ask).await })?

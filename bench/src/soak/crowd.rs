@@ -87,7 +87,7 @@ impl Crowd {
         let mut learner = Process::start(command, &folder.path().join("learner.log"))?;
         let address = listening(&mut learner, &folder)?;
         let bare = super::process::resident(learner.id()).context("the learner is gone")?;
-        let control = Control::new(&address)?;
+        let control = Control::new(&address, &folder.path().join("run"))?;
         let mut crowd =
             Self { learner, actors: Vec::new(), control, bare, tributary, folder, address };
         for _ in 0..actors {

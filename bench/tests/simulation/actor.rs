@@ -15,6 +15,7 @@ use tributary_actor::{ActorConfig, run_in};
 use tributary_common::random::Stream;
 use tributary_common::registry::Registry;
 use tributary_common::trajectory::TrajectoryKind;
+use tributary_proto::credentials::Credentials;
 
 use crate::network;
 use crate::world::{Life, World, around, held};
@@ -37,6 +38,7 @@ pub(crate) fn name(actor: usize) -> String {
 pub(crate) async fn run(world: Arc<World>, actor: usize) -> turmoil::Result {
     let (life, number) = world.born(actor);
     let config = ActorConfig {
+        credentials: Credentials::default(),
         learner: network::address(),
         name: name(actor),
         threads: None,

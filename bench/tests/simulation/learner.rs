@@ -19,6 +19,8 @@ use tributary_common::run_file::RunFile;
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::sessions::SessionsConfig;
+use tributary_common::token::Token;
+use tributary_learner::callers::Callers;
 use tributary_learner::dead_letters::DeadLetters;
 use tributary_learner::entropy::Entropy;
 use tributary_learner::examine::Examiner;
@@ -27,6 +29,8 @@ use tributary_learner::findings::Findings;
 use tributary_learner::hand_over::HandOver;
 use tributary_learner::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
 use tributary_learner::keeper::{Keeper, NothingKept};
+use tributary_learner::listener::connections::{Bounds, Connections};
+use tributary_learner::listener::guard::Guard;
 use tributary_learner::publish::{Newest, Publisher};
 use tributary_learner::replay::Replay;
 use tributary_learner::roster::Roster;
@@ -107,7 +111,15 @@ pub(crate) async fn run(world: Arc<World>) -> turmoil::Result {
         false => Arc::new(NothingKept),
     };
     let deps = deps(parts, keeper, observer, arrivals, newest, known);
-    Ok(service::serve(network::listen().await?, deps).await?)
+    let connections = Arc::new(Connections::new(Bounds::of_grpc(1 << 16)));
+    let callers = Callers {
+        run: deps.facts.run_file.run.name.clone(),
+        certificates: false,
+        actor: None,
+        control: Token::of_bytes([0; 32]),
+    };
+    let guard = Guard { callers: Arc::new(callers), connections: Arc::clone(&connections) };
+    Ok(service::serve(network::listen(connections).await?, guard, deps).await?)
 }
 
 fn deps(

@@ -15,6 +15,8 @@ use tonic::transport::Uri;
 use tonic::transport::server::Connected;
 use tower::service_fn;
 use tributary_actor::surroundings::Connect;
+use tributary_learner::listener::Peer;
+use tributary_learner::listener::connections::Connections;
 use turmoil::net::{TcpListener, TcpStream};
 
 use crate::world::held;
@@ -82,12 +84,14 @@ impl AsyncWrite for Cuttable {
 }
 
 /// A connection that the learner accepted.
-pub(crate) struct Accepted(TcpStream);
+pub(crate) struct Accepted(TcpStream, Peer);
 
 impl Connected for Accepted {
-    type ConnectInfo = ();
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Peer {
+        self.1.clone()
+    }
 }
 
 impl AsyncRead for Accepted {
@@ -119,12 +123,16 @@ impl AsyncWrite for Accepted {
 }
 
 /// Accepts connections for as long as somebody takes them.
-pub(crate) async fn listen() -> io::Result<ReceiverStream<io::Result<Accepted>>> {
+pub(crate) async fn listen(
+    connections: Arc<Connections>,
+) -> io::Result<ReceiverStream<io::Result<Accepted>>> {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let (accepted, incoming) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            if accepted.send(Ok(Accepted(stream))).await.is_err() {
+            let Some(ticket) = connections.enter(CancellationToken::new()) else { continue };
+            let peer = Peer { certificate: None, ticket: Arc::new(ticket) };
+            if accepted.send(Ok(Accepted(stream, peer))).await.is_err() {
                 return;
             }
         }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::{Instant, interval};
 
 use super::plan::Plan;
 use super::process::{Launch, Process, ending};
+use crate::credentials::Address;
 use crate::error::{BUG, CONFIGURATION, CommandError, TRY_AGAIN, USAGE};
 
 /// How long a learner may take to listen: it loads libtorch and reads the data files.
@@ -20,13 +20,6 @@ const START: Duration = Duration::from_secs(120);
 pub(super) struct Learner {
     process: Process,
     address: PathBuf,
-}
-
-/// What `address.json` holds.
-#[derive(Deserialize)]
-struct Address {
-    grpc: String,
-    pid: u32,
 }
 
 impl Learner {

@@ -10,6 +10,7 @@ use tributary_common::run_file::RunFile;
 
 use super::Options;
 use super::cores::{self, Division};
+use crate::credentials::{CredentialOptions, Target};
 use crate::error::CommandError;
 
 /// Everything decided before the first process starts.
@@ -22,6 +23,8 @@ pub(super) struct Plan {
     pub(super) program: PathBuf,
     /// The learner's program and its arguments.
     pub(super) learner: Vec<OsString>,
+    /// Made by `tributary certs`.
+    pub(super) certs: Option<PathBuf>,
     /// Who gets which cores.
     pub(super) division: Division,
     /// Whether the weights are the same for any number of actors.
@@ -55,9 +58,17 @@ impl Plan {
         for (key, value) in &options.run_file.overrides {
             learner.extend(["--set".into(), format!("{key}={value}").into()]);
         }
+        let addresses = [("--listen", options.listen), ("--http", options.http)];
+        for (option, address) in addresses {
+            learner.extend(address.into_iter().flat_map(|a| [option.into(), a.to_string().into()]));
+        }
+        let certs = options.certs.clone();
+        if let Some(certs) = &certs {
+            learner.extend(["--credentials".into(), certs.join("learner").into()]);
+        }
         let name = run_file.run.name.clone();
         let lockstep = run_file.run.lockstep;
-        Ok(Self { name, directory, program, learner, division, lockstep })
+        Ok(Self { name, directory, program, learner, certs, division, lockstep })
     }
 
     /// Where a process writes what it has to say.
@@ -69,7 +80,18 @@ impl Plan {
     pub(super) fn actor(&self, name: &str, address: &str) -> Vec<OsString> {
         let program = self.program.clone().into_os_string();
         let arguments = ["actor", "--learner", address, "--name", name].map(OsString::from);
-        [program].into_iter().chain(arguments).collect()
+        let credentials = self
+            .certs
+            .iter()
+            .flat_map(|certs| ["--credentials".into(), certs.join("actor-1").into_os_string()]);
+        [program].into_iter().chain(arguments).chain(credentials).collect()
+    }
+
+    /// The learner, once it listens, for questions about the run.
+    pub(super) fn target(&self) -> Result<Target, CommandError> {
+        let control = self.certs.as_ref().map(|certs| certs.join("control"));
+        let options = control.map(|folder| CredentialOptions::of_folder(&folder));
+        Target::of_run(&self.directory, options.unwrap_or_default().read()?)
     }
 }
 

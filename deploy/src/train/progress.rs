@@ -13,6 +13,7 @@ use tributary_proto::v1::StatusReply;
 
 use super::plan::Plan;
 use crate::control::Control;
+use crate::credentials::Target;
 use crate::display::count;
 use figures::Figures;
 
@@ -33,7 +34,7 @@ pub(super) struct Progress {
 
 /// Asks the learner for its status until the handle is dropped.
 pub(super) fn poll(
-    address: String,
+    learner: Target,
     latest: watch::Sender<Option<StatusReply>>,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -44,7 +45,7 @@ pub(super) fn poll(
             ticks.tick().await;
             let connected = match connection.take() {
                 Some(control) => Ok(control),
-                None => Control::connect(&address).await,
+                None => Control::connect(&learner).await,
             };
             // A learner that does not answer is noticed by its process's end.
             let Ok(mut control) = connected else { continue };

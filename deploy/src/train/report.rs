@@ -162,6 +162,7 @@ mod tests {
             directory: folder.path().to_owned(),
             program: "tributary".into(),
             learner: Vec::new(),
+            certs: None,
             division: Division { learner_threads: 1, actors: 2 },
             lockstep: true,
         };

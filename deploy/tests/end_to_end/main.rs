@@ -7,6 +7,7 @@ mod endings;
 mod exploration;
 mod golden;
 mod programs;
+mod security;
 mod stop;
 mod training;
 mod versions;

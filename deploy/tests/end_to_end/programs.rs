@@ -82,6 +82,15 @@ pub(crate) struct Training {
 impl Training {
     /// Starts it with more arguments.
     pub(crate) fn start(run_file: &str, arguments: &[&str]) -> Self {
+        Self::start_logging(run_file, arguments, None)
+    }
+
+    /// As `start`, with everything in the logs that there is to say.
+    pub(crate) fn start_traced(run_file: &str, arguments: &[&str]) -> Self {
+        Self::start_logging(run_file, arguments, Some("trace"))
+    }
+
+    fn start_logging(run_file: &str, arguments: &[&str], log: Option<&str>) -> Self {
         build_the_learner();
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("grid.toml"), run_file).expect("written");
@@ -89,6 +98,7 @@ impl Training {
         let process = Command::new(TRIBUTARY)
             .args(["train", "grid.toml", "--run-dir", "run"])
             .args(arguments)
+            .envs(log.map(|level| ("RUST_LOG", level)))
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(file("stdout"))
@@ -163,9 +173,10 @@ impl Training {
 
     /// Waits until trajectories are accepted; the status page.
     pub(crate) fn is_training(&mut self) -> String {
-        let address = self.address();
+        self.address();
+        let run = self.run();
         wait_for("accepted trajectories", || {
-            let status = tributary(["status", &address]);
+            let status = tributary(["status", &run]);
             let page = String::from_utf8_lossy(&status.stdout).into_owned();
             let accepted = page.lines().find(|line| line.trim().starts_with("trajectories  "));
             accepted.filter(|line| !line.contains(" 0 of")).is_some().then_some(page)

@@ -112,9 +112,8 @@ fn a_running_learner_can_be_watched() {
     for expected in ["grid: running", "updates", "received", "actor-1", "streaming"] {
         assert!(page.contains(expected), "{expected} is not in\n{page}");
     }
-    let address = training.address();
     let mut watch = Command::new(TRIBUTARY)
-        .args(["watch", &address, "--format", "jsonl", "--only", "generated"])
+        .args(["watch", &training.run(), "--format", "jsonl", "--only", "generated"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

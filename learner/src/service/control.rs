@@ -7,6 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tributary_common::plain_text::plain;
 use tributary_proto::code::Code;
 use tributary_proto::limits;
 use tributary_proto::v1::control_server::Control;
@@ -77,8 +78,7 @@ impl Control for ControlService {
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainReply>, Status> {
-        let mut reason = request.into_inner().reason;
-        reason.truncate(reason.floor_char_boundary(limits::TEXT_BYTES));
+        let reason = plain(&request.into_inner().reason);
         let started = self.0.drain.try_send(reason).is_ok();
         Ok(Response::new(DrainReply { started }))
     }

@@ -2,6 +2,7 @@
 
 mod assets;
 mod control;
+mod pace;
 mod session;
 mod sessions;
 mod weights;
@@ -14,6 +15,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::codegen::{Bytes, StdError};
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
@@ -28,6 +30,7 @@ use tributary_proto::limits;
 use crate::entropy::Entropy;
 use crate::ingest::Arrival;
 use crate::keeper::Keeper;
+use crate::listener::guard::Guard;
 use crate::lockstep::Lockstep;
 use crate::publish::Newest;
 use crate::record::Record;
@@ -100,7 +103,11 @@ async fn follow(mut readiness: watch::Receiver<Readiness>, health: HealthReporte
 ///
 /// # Errors
 /// The transport's.
-pub async fn serve<I, C, E>(incoming: I, deps: ServiceDeps) -> Result<(), tonic::transport::Error>
+pub async fn serve<I, C, E>(
+    incoming: I,
+    guard: Guard,
+    deps: ServiceDeps,
+) -> Result<(), tonic::transport::Error>
 where
     I: Stream<Item = Result<C, E>>,
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -112,12 +119,14 @@ where
         deps.observer.board.vitals().readiness(),
         health,
     )));
-    limits::server(Server::builder())
-        .add_service(health_service)
+    let services = Routes::new(health_service)
         .add_service(limits::sessions_server(sessions::SessionsService::new(deps.clone())))
         .add_service(limits::weights_server(weights::WeightsService::new(deps.clone())))
         .add_service(limits::assets_server(assets::AssetsService::new(&deps)))
-        .add_service(limits::control_server(control::ControlService::new(deps)))
+        .add_service(limits::control_server(control::ControlService::new(deps)));
+    let services = Routes::from(guard.before_calls(services.into_axum_router()));
+    limits::server(Server::builder())
+        .add_routes(services)
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
 }

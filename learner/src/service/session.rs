@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::{Status, Streaming};
 use tributary_common::session::learner::{Incoming, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode, common_protocol};
@@ -19,6 +19,7 @@ use tributary_proto::limits;
 use tributary_proto::v1::{ActorMessage, LearnerMessage, Progress};
 
 use super::ServiceDeps;
+use super::pace::Pace;
 use crate::edges::{self, Edge};
 use crate::ingest::Arrival;
 use crate::outbox::{News, Outbox};
@@ -154,6 +155,8 @@ impl Conversation {
         if let Some(lockstep) = &self.deps.lockstep {
             lockstep.join(session, self.threads);
         }
+        let mut pace =
+            Pace::new(limits::MESSAGES_PER_SECOND, limits::MESSAGES_AT_ONCE, Instant::now());
         let mut outgoing = VecDeque::new();
         let stop = self.deps.stop.clone();
         loop {
@@ -177,6 +180,7 @@ impl Conversation {
                     if self.hear(session, event(message)?).await? {
                         return Ok(());
                     }
+                    sleep(pace.take(Instant::now())).await;
                 }
             }
         }

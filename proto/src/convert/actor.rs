@@ -1,6 +1,7 @@
 //! What an actor says.
 
 use tributary_common::ids::{ActorId, RunId, Seq};
+use tributary_common::plain_text::plain;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::{Leftover, Resume};
 
@@ -94,7 +95,7 @@ impl TryFrom<v1::ActorMessage> for ActorEvent {
             Message::Batch(batch) => Self::Batch(batch.try_into()?),
             Message::Progress(progress) => Self::Progress(checked_progress(progress)?),
             Message::Goodbye(goodbye) => {
-                let reason = short(goodbye.reason, "goodbye.reason")?;
+                let reason = plain(&short(goodbye.reason, "goodbye.reason")?);
                 Self::Goodbye(v1::Goodbye { reason, ..goodbye })
             }
         })
@@ -144,9 +145,9 @@ impl TryFrom<v1::Hello> for Hello {
         Ok(Self {
             protocol: (min, wire.protocol_max),
             run: optional_run_id(&wire.run_id)?,
-            software: short(wire.software, "hello.software")?,
-            name: short(wire.name, "hello.name")?,
-            host: short(wire.host, "hello.host")?,
+            software: plain(&short(wire.software, "hello.software")?),
+            name: plain(&short(wire.name, "hello.name")?),
+            host: plain(&short(wire.host, "hello.host")?),
             process: wire.process,
             threads: wire.threads,
             resume: wire.resume.map(TryInto::try_into).transpose()?,

@@ -12,6 +12,7 @@ use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryVi
 use tributary_proto::convert::actor::{ActorEvent, Hello};
 use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::convert::learner::{LearnerEvent, Rejection, Welcome};
+use tributary_proto::credentials::{Credentials, Line};
 use tributary_proto::limits;
 use tributary_proto::v1::{ActorMessage, Goodbye, LearnerMessage};
 
@@ -44,10 +45,17 @@ pub(super) async fn greet(
     url: &str,
     hello: Hello,
 ) -> (mpsc::Sender<ActorMessage>, Streaming<LearnerMessage>, LearnerEvent) {
-    let channel = limits::endpoint(url).unwrap().connect().await.unwrap();
+    let line = Credentials::default().dialer(url).unwrap().connect().await.unwrap();
+    greet_on(line, hello).await
+}
+
+async fn greet_on(
+    line: Line,
+    hello: Hello,
+) -> (mpsc::Sender<ActorMessage>, Streaming<LearnerMessage>, LearnerEvent) {
     let (outgoing, messages) = mpsc::channel(16);
     outgoing.send(ActorEvent::Hello(hello).into()).await.unwrap();
-    let mut client = limits::sessions_client(channel);
+    let mut client = limits::sessions_client(line);
     let mut incoming = client.open(ReceiverStream::new(messages)).await.unwrap().into_inner();
     let answer = hear(&mut incoming).await.unwrap();
     (outgoing, incoming, answer)
@@ -67,7 +75,13 @@ impl TestActor {
 
     /// As [`join`](Self::join), with this hello.
     pub(super) async fn join_with(url: &str, hello: Hello) -> Self {
-        let (outgoing, incoming, answer) = greet(url, hello).await;
+        let line = Credentials::default().dialer(url).unwrap().connect().await.unwrap();
+        Self::join_on(line, hello).await
+    }
+
+    /// As `join_with`, on a connection that is there.
+    pub(super) async fn join_on(line: Line, hello: Hello) -> Self {
+        let (outgoing, incoming, answer) = greet_on(line, hello).await;
         let LearnerEvent::Welcome(welcome) = answer else { panic!("not welcome: {answer:?}") };
         let ready = ActorEvent::Ready(welcome.fingerprints);
         outgoing.send(ready.into()).await.unwrap();

@@ -20,8 +20,7 @@ use crate::app::Outcome;
 #[tokio::test(flavor = "multi_thread")]
 async fn status_watch_metrics_and_drain() {
     let mut learner = TestLearner::start(GRID, &["learner.generated=1000"]).await;
-    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
-    let mut control = limits::control_client(channel);
+    let mut control = learner.control().await;
     let prefixes = vec!["generated".to_owned()];
     let mut records = control.watch(WatchRequest { prefixes }).await.unwrap().into_inner();
     let mut actor = TestActor::join(&learner.url, None).await;
@@ -53,13 +52,13 @@ async fn status_watch_metrics_and_drain() {
     ];
     let start = Instant::now();
     loop {
-        let metrics = get(&learner.http, "/metrics").await;
+        let metrics = get(&learner, "/metrics").await;
         match expected.iter().find(|line| !metrics.contains(**line)) {
             None => break,
             Some(line) => assert!(start.elapsed() < PATIENCE, "{line} is not in\n{metrics}"),
         }
     }
-    assert!(get(&learner.http, "/healthz").await.ends_with("ok\n"));
+    assert!(get(&learner, "/healthz").await.ends_with("ok\n"));
 
     let reason = "enough".to_owned();
     let reply = control.drain(DrainRequest { reason }).await.unwrap().into_inner();
@@ -127,10 +126,14 @@ async fn receive(stream: &mut tonic::Streaming<WeightsMessage>, set: WeightSet) 
     }
 }
 
-pub(super) async fn get(url: &str, path: &str) -> String {
-    let address = url.strip_prefix("http://").unwrap();
+pub(super) async fn get(learner: &TestLearner, path: &str) -> String {
+    let address = learner.http.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let token = learner.token();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        token.reveal()
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -4,7 +4,6 @@ use tributary_common::ids::Seq;
 use tributary_common::session::{Leftover, Resume};
 use tributary_common::trajectory::TrajectoryKind;
 use tributary_proto::convert::learner::LearnerEvent;
-use tributary_proto::limits;
 use tributary_proto::v1::{KindYield, StatusRequest};
 
 use super::actor::TestActor;
@@ -39,8 +38,7 @@ async fn three_actors_take_three_settings_and_the_yields_add_up() {
     }
 
     let expected = [(3, 3, 2), (2, 0, 0), (4, 3, 2)];
-    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
-    let status = limits::control_client(channel).status(StatusRequest {}).await.unwrap();
+    let status = learner.control().await.status(StatusRequest {}).await.unwrap();
     let status = status.into_inner();
     assert_eq!(status.yields[1].description, "epsilon 0.01, temperature 1.5");
     let rows = status.yields.iter().map(|row| (row.generated, row.objects, row.good_objects));
@@ -75,8 +73,7 @@ async fn kinds_are_told_apart_and_what_a_file_knew_is_not_paid() {
     actor.send_as(TrajectoryKind::LocalSearch, 0.5, &[(&[1, 0], 0.6), (&[0, 0], 0.1)]).await;
     actor.send_as(TrajectoryKind::LocalSearch, 0.0, &[(&[0, 0], 0.1)]).await;
     assert!(actor.acked().await.is_empty());
-    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
-    let status = limits::control_client(channel).status(StatusRequest {}).await.unwrap();
+    let status = learner.control().await.status(StatusRequest {}).await.unwrap();
     let kinds = &status.get_ref().yields[0].kinds;
     let row = |row: &KindYield| (row.generated, row.objects, row.good_objects);
     let named: Vec<_> = kinds.iter().map(|kind| (kind.kind.as_str(), row(kind))).collect();
@@ -107,8 +104,7 @@ async fn who_comes_back_keeps_its_setting_and_who_is_new_fills_the_gap() {
     let identity = third.welcome.identity;
     drop(third);
     drop(second);
-    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
-    let mut control = limits::control_client(channel);
+    let mut control = learner.control().await;
     loop {
         let status = control.status(StatusRequest {}).await.unwrap().into_inner();
         let lost = status.actors.iter().filter(|row| row.state().as_str_name().ends_with("LOST"));

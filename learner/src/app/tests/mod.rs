@@ -8,6 +8,7 @@ mod evaluation;
 mod exploration;
 mod refusals;
 mod replay;
+mod security;
 mod sessions;
 mod stalls;
 mod training;
@@ -21,10 +22,15 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
+use tributary_common::token::Token;
+use tributary_proto::credentials::{Credentials, Line};
+use tributary_proto::limits;
+use tributary_proto::v1::control_client::ControlClient;
 
 use super::{Outcome, run};
 use crate::error::LearnerError;
 use crate::options::Options;
+use crate::security::SecurityOptions;
 use actor::PATIENCE;
 use training::{FakeTraining, Gate, Seen};
 
@@ -95,6 +101,7 @@ fn options(folder: &Path, run_file: &str, sets: &[&str]) -> Options {
         overrides: sets.iter().map(pair).collect(),
         seed: None,
         threads: None,
+        security: SecurityOptions::default(),
     }
 }
 
@@ -103,10 +110,20 @@ impl TestLearner {
         Self::start_with(run_file, sets, &[], &[]).await
     }
 
+    /// With TLS and tokens of files in the folder.
+    async fn start_secured(run_file: &str, folder: TempDir, security: SecurityOptions) -> Self {
+        let options = Options { security, ..options(folder.path(), run_file, &[]) };
+        Self::start_as(folder, options, &[], &[]).await
+    }
+
     /// `skip` and `panic` are the attempts to update that fail, from 1.
     async fn start_with(run_file: &str, sets: &[&str], skip: &[u64], panic: &[u64]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path(), run_file, sets);
+        Self::start_as(folder, options, skip, panic).await
+    }
+
+    async fn start_as(folder: TempDir, options: Options, skip: &[u64], panic: &[u64]) -> Self {
         let (seen, interrupt) = (Seen::default(), CancellationToken::new());
         let (trained, token) = (seen.clone(), interrupt.clone());
         let gate = Gate::default();
@@ -129,6 +146,18 @@ impl TestLearner {
         let address: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         let text = |key: &str| address[key].as_str().unwrap().to_owned();
         Self { url: text("grpc"), http: text("http"), folder, seen, gate, interrupt, ended }
+    }
+
+    /// The control token.
+    fn token(&self) -> Token {
+        Token::read(&self.path("token")).unwrap()
+    }
+
+    /// A client that shows it.
+    async fn control(&self) -> ControlClient<Line> {
+        let credentials = Credentials::default().or_token(Some(self.token()));
+        let line = credentials.dialer(&self.url).unwrap().connect().await.unwrap();
+        limits::control_client(line)
     }
 
     fn path(&self, name: &str) -> PathBuf {

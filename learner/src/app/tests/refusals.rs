@@ -66,7 +66,7 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
     cases.push((bad, 75, "another port"));
     let mut bad = good.clone();
     bad.listen = "0.0.0.0:0".parse().unwrap();
-    cases.push((bad, 78, "loopback"));
+    cases.push((bad, 78, "tributary certs"));
     let mut bad = good.clone();
     bad.http = "10.1.2.3:80".parse().unwrap();
     cases.push((bad, 78, "TLS"));

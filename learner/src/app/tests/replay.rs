@@ -3,7 +3,6 @@
 use serde_json::Value;
 use tributary_common::environment::{Environment, Hypergrid};
 use tributary_common::trajectory::replay;
-use tributary_proto::limits;
 use tributary_proto::v1::StatusRequest;
 
 use super::actor::TestActor;
@@ -97,10 +96,7 @@ async fn a_run_that_is_offline_says_so() {
         "learner.updates=50",
     ];
     let mut learner = TestLearner::start(&WORDS.replace("generated = 4", ""), &sets).await;
-    let status = async {
-        let channel = limits::endpoint(&learner.url).unwrap().connect().await.ok()?;
-        limits::control_client(channel).status(StatusRequest {}).await.ok()
-    };
+    let status = async { learner.control().await.status(StatusRequest {}).await.ok() };
     let status = status.await;
     let (_, summary) = learner.end().await;
     assert_eq!((&summary["steps"], &summary["trajectories"]), (&50.into(), &0.into()));

@@ -7,6 +7,7 @@ use tributary_common::session::Resume;
 use tributary_common::session::refusal::RefusalCode;
 use tributary_proto::convert::actor::{Attempt, Hello};
 use tributary_proto::convert::learner::LearnerEvent;
+use tributary_proto::credentials::Line;
 use tributary_proto::limits;
 use tributary_proto::v1::{ActorState, DrainRequest, StatusReply, StatusRequest};
 
@@ -14,11 +15,10 @@ use super::actor::{TestActor, greet, hello};
 use super::control::get;
 use super::{GOOD, GRID, TestLearner, assert_balance};
 
-type Control = tributary_proto::v1::control_client::ControlClient<tonic::transport::Channel>;
+type Control = tributary_proto::v1::control_client::ControlClient<Line>;
 
 async fn control(learner: &TestLearner) -> Control {
-    let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
-    limits::control_client(channel)
+    learner.control().await
 }
 
 /// Asks for the status until it is as it should be.
@@ -75,7 +75,7 @@ async fn a_trainer_that_stops_holds_actors_back_and_nothing_is_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_is_alive_and_not_ready() {
     let mut learner = TestLearner::start(GRID, &["learner.generated=1000"]).await;
-    assert!(get(&learner.http, "/readyz").await.starts_with("HTTP/1.1 200"));
+    assert!(get(&learner, "/readyz").await.starts_with("HTTP/1.1 200"));
     let channel = limits::endpoint(&learner.url).unwrap().connect().await.unwrap();
     let mut health = HealthClient::new(channel);
     let actor = TestActor::join(&learner.url, None).await;
@@ -84,14 +84,14 @@ async fn a_run_that_ends_is_alive_and_not_ready() {
     // The run cannot end before its actor leaves.
     let start = std::time::Instant::now();
     let page = loop {
-        let page = get(&learner.http, "/readyz").await;
+        let page = get(&learner, "/readyz").await;
         if page.starts_with("HTTP/1.1 503") {
             break page;
         }
         assert!(start.elapsed() < super::PATIENCE, "{page}");
     };
     assert!(page.ends_with("stopping: intake is over\n"), "{page}");
-    assert!(get(&learner.http, "/healthz").await.ends_with("ok\n"));
+    assert!(get(&learner, "/healthz").await.ends_with("ok\n"));
     let mut updates = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     loop {
         let now = updates.message().await.unwrap().unwrap().status();
