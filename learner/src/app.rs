@@ -7,16 +7,18 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tributary_common::ledger::LedgerError;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
 
 use crate::error::LearnerError;
-use crate::figures::{Board, RunState};
+use crate::figures::{Board, LedgerFigures, RunState};
 use crate::hand_over::HandOver;
 use crate::http;
+use crate::ledger_writer::Committer;
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
 use crate::prepare::Prepared;
@@ -80,15 +82,36 @@ pub async fn run(
             return Err(error.into());
         }
     };
-    let mut app = App::start(prepared, training)?;
-    app.wait(interrupt).await?;
-    app.finish().await
+    let (ledger_failed, failure) = oneshot::channel();
+    let mut app = App::start(prepared, training, ledger_failed)?;
+    tokio::select! {
+        biased;
+        // At once: nothing that comes after may look as if it were kept.
+        error = failed(failure) => Err(error.into()),
+        outcome = async {
+            app.wait(interrupt).await?;
+            app.finish().await
+        } => outcome,
+    }
+}
+
+/// Why the ledger's thread had to end; never, if it did not have to.
+async fn failed(failure: oneshot::Receiver<LedgerError>) -> LedgerError {
+    match failure.await {
+        Ok(error) => error,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 impl App {
-    fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
+    fn start(
+        prepared: Prepared,
+        training: Box<dyn Training>,
+        ledger_failed: oneshot::Sender<LedgerError>,
+    ) -> Result<Self, LearnerError> {
         prepared.announce()?;
-        let Prepared { facts, task, data, replay, directory, grpc, http, sessions } = prepared;
+        let Prepared { facts, task, data, replay, directory, ledger, grpc, http, sessions } =
+            prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
@@ -98,6 +121,11 @@ impl App {
             roster: Arc::new(Roster::new(sessions, settings)),
             hand_over: Arc::new(HandOver::new(replay)),
         };
+        let (durable, journal) = (sessions.durable, ledger.journal().describe());
+        let ledger_figures = LedgerFigures { durable, journal, ..LedgerFigures::default() };
+        observer.board.update(|figures| figures.ledger = ledger_figures);
+        let commits = durable.then(Committer::new);
+        let committer = commits.as_ref().map(|(committer, _)| committer.clone());
         let stop = CancellationToken::new();
         let (publisher, newest) = Publisher::new();
         let (arrivals, arriving) = mpsc::channel(ARRIVALS);
@@ -107,11 +135,17 @@ impl App {
         let recorder = Recorder::create(&directory.join("metrics.jsonl"), Instant::now())
             .map_err(|source| LearnerError::System { what: "metrics.jsonl", source })?;
 
-        let ends =
-            Ends { publisher, newest: newest.clone(), arriving, compared: Arc::clone(&compared) };
+        let ends = Ends {
+            publisher,
+            newest: newest.clone(),
+            arriving,
+            compared: Arc::clone(&compared),
+            commits,
+            ledger_failed,
+        };
         let common =
             Common { facts: &facts, task, data, observer: &observer, directory: &directory };
-        let workers = Workers::start(&common, training, ends)?;
+        let workers = Workers::start(&common, training, ledger, ends)?;
         let recording =
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
         let mut registry = prometheus_client::registry::Registry::default();
@@ -121,6 +155,7 @@ impl App {
             facts: Arc::clone(&facts),
             roster: Arc::clone(&observer.roster),
             arrivals,
+            committer,
             newest,
             observer: observer.clone(),
             records,
@@ -197,8 +232,11 @@ impl App {
         if timeout(limits::SHUTDOWN_TIMEOUT, self.server).await.is_err() {
             tracing::warn!("some connections did not close in time");
         }
-        if timeout(limits::SHUTDOWN_TIMEOUT, self.workers.ingest.join()).await.is_err() {
-            tracing::warn!("ingest did not end in time");
+        for thread in &mut self.workers.intake {
+            match timeout(limits::SHUTDOWN_TIMEOUT, thread.join()).await {
+                Ok(ended) => ended?,
+                Err(_) => tracing::warn!(thread = thread.name(), "did not end in time"),
+            }
         }
         if self.recorder.await.is_err() {
             tracing::warn!("the last record is missing");

@@ -47,6 +47,21 @@ impl ExactFigures {
     }
 }
 
+/// How the ledger is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerFigures {
+    /// Whether acks wait for it.
+    pub durable: bool,
+    /// How its commits are kept whole, for people.
+    pub journal: String,
+    /// Commits so far.
+    pub commits: u64,
+    /// Why it cannot write now; it tries again until it can.
+    pub trouble: Option<String>,
+    /// How often it could not.
+    pub failures: u64,
+}
+
 /// Everything that is counted or measured, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -88,6 +103,8 @@ pub struct Figures {
     pub policy: Option<PolicyVersion>,
     /// Seconds waited, for each edge "who.for_what".
     pub waited_seconds: BTreeMap<&'static str, f64>,
+    /// How the ledger is doing.
+    pub ledger: LedgerFigures,
     /// The last exact comparison.
     pub exact: Option<ExactFigures>,
     /// The other figures of evaluation.

@@ -4,7 +4,6 @@
 //! room for it by the samples-per-insert band; only then it is acked and its credit granted again,
 //! so that a slow trainer reaches the actors as back-pressure and nothing is dropped.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +19,14 @@ use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::{HandOver, Insertion};
+use crate::intake::Intake;
+use crate::ledger_writer::{WriteBehind, observation};
 use crate::outbox::Rejection;
 use crate::roster::Roster;
 use crate::yields::Yields;
 
 /// How long actors may wait for their last acks when the run is complete.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A message of trajectories, received and not decided.
 #[derive(Debug)]
@@ -38,15 +39,6 @@ pub struct Arrival {
     pub duplicates: usize,
     /// The records.
     pub batch: TrajectoryBatch,
-}
-
-/// When intake is over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IntakeGoals {
-    /// So many accepted trajectories.
-    pub generated: Option<u64>,
-    /// So many distinct objects among them.
-    pub paid: Option<u64>,
 }
 
 /// What ingest works with.
@@ -65,16 +57,14 @@ pub struct IngestDeps {
     pub yields: Yields,
     /// What is found.
     pub findings: Arc<Findings>,
+    /// Where values of objects are kept.
+    pub ledger: Arc<WriteBehind>,
 }
 
 /// The ingest thread's state.
 pub struct Ingest {
-    goals: IntakeGoals,
+    intake: Intake,
     deps: IngestDeps,
-    generated: u64,
-    objects: HashSet<u64>,
-    /// Those of them whose values came from a file and that nobody has measured.
-    unpaid: HashSet<u64>,
 }
 
 /// Records decided and not settled yet.
@@ -87,10 +77,10 @@ struct Tally {
 }
 
 impl Ingest {
-    /// Nothing has come yet.
-    pub fn new(goals: IntakeGoals, deps: IngestDeps) -> Self {
+    /// Goes on from this intake.
+    pub fn new(intake: Intake, deps: IngestDeps) -> Self {
         deps.board.update(|figures| figures.yields = deps.yields.rows().to_vec());
-        Self { goals, deps, generated: 0, objects: HashSet::new(), unpaid: HashSet::new() }
+        Self { intake, deps }
     }
 
     /// Takes messages until nobody can send any more.
@@ -99,6 +89,7 @@ impl Ingest {
             self.take(&arrival);
         }
         self.flush_dead_letters();
+        self.deps.ledger.close();
     }
 
     fn take(&mut self, arrival: &Arrival) {
@@ -110,7 +101,15 @@ impl Ingest {
             Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
         for trajectory in arrival.batch.iter().skip(arrival.duplicates) {
             let decided = match self.deps.examiner.examine(&trajectory) {
-                Ok(sound) => self.insert(&sound, &trajectory, arrival, &mut tally),
+                Ok(sound) => {
+                    let seen = observation(&sound, &trajectory, arrival.session.actor);
+                    let waited = self.deps.ledger.note(seen);
+                    if !waited.is_zero() {
+                        let board = &self.deps.board;
+                        board.update(|figures| figures.waited("ingest.ledger", waited));
+                    }
+                    self.insert(&sound, &trajectory, arrival, &mut tally)
+                }
                 Err(unsound) => Err(unsound),
             };
             tally.bytes += record_bytes(trajectory.actions.len(), outputs);
@@ -143,32 +142,16 @@ impl Ingest {
             let detail = "the run has all the trajectories that it asked for".to_owned();
             return Err(Unsound { reason: RejectionReason::RunComplete, detail, step: None });
         }
-        self.generated += 1;
-        let is_new = self.objects.insert(sound.object);
+        let is_new = self.intake.accept(sound.key, is_known(trajectory));
         let TrajectoryView { setting, kind, .. } = *trajectory;
         self.deps.yields.count(setting, kind, is_new, sound.log_reward);
         let is_forward = kind == TrajectoryKind::Forward;
         self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
-        if !is_known(trajectory) {
-            self.unpaid.remove(&sound.object);
-        } else if is_new {
-            self.unpaid.insert(sound.object);
-        }
-        if self.is_complete() {
+        if self.intake.is_complete() {
             hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
         }
         Ok(())
-    }
-
-    fn is_complete(&self) -> bool {
-        let reached = |goal: Option<u64>, count| goal.is_some_and(|goal| count >= goal);
-        reached(self.goals.generated, self.generated) || reached(self.goals.paid, self.paid())
-    }
-
-    /// Distinct objects that were measured.
-    fn paid(&self) -> u64 {
-        (self.objects.len() - self.unpaid.len()) as u64
     }
 
     fn reject(
@@ -198,7 +181,7 @@ impl Ingest {
         if accepted == 0 && rejected.is_empty() && bytes == 0 {
             return;
         }
-        let (generated, paid) = (self.generated, self.paid());
+        let (generated, paid) = (self.intake.generated(), self.intake.paid());
         let rows = self.deps.yields.rows();
         let modes = self.deps.findings.modes();
         self.deps.board.update(|figures| {
@@ -220,6 +203,6 @@ impl Ingest {
 }
 
 /// Whether the actor knew the object's values and has not measured it for this trajectory.
-fn is_known(trajectory: &TrajectoryView<'_>) -> bool {
+pub(crate) fn is_known(trajectory: &TrajectoryView<'_>) -> bool {
     trajectory.kind != TrajectoryKind::Forward && trajectory.seconds == 0.0
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tonic::codegen::Bytes;
 use tributary_common::data_set;
 use tributary_common::estimate::EvaluationData;
+use tributary_common::ledger::{self, Ledger};
 use tributary_common::network::Network;
 use tributary_common::registry::{Registry, Task, data_files, redirect};
 use tributary_common::run_file::{Problem, RunFile, RunFileError};
@@ -47,6 +48,8 @@ pub struct Prepared {
     pub replay: Replay,
     /// Ours.
     pub directory: RunDirectory,
+    /// What was measured, and in a durable run what was accepted.
+    pub ledger: Ledger,
     /// For actors.
     pub grpc: TcpListener,
     /// For Prometheus.
@@ -96,9 +99,10 @@ impl Prepared {
             architecture: network.fingerprint(),
         };
         let incarnation = directory.incarnation;
+        let ledger = Ledger::open(&directory.join(ledger::FILE), run_id, incarnation)?;
         let sessions = SessionsConfig {
             incarnation,
-            durable: false,
+            durable: run_file.reward.durable == Some(true),
             most_sessions: MOST_SESSIONS,
             most_remembered: MOST_REMEMBERED,
             budget_bytes: run_file.learner.credit_budget.0,
@@ -109,7 +113,7 @@ impl Prepared {
         let environment = format!("{} {}", environment.kind, environment.configuration);
         let facts =
             RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
-        Ok(Self { facts, task, data, replay, directory, grpc, http, sessions })
+        Ok(Self { facts, task, data, replay, directory, ledger, grpc, http, sessions })
     }
 
     /// Tells where the learner listens: `address.json` in the run directory.
@@ -127,6 +131,8 @@ impl Prepared {
         let address = json!({ "schema": 1, "grpc": grpc, "http": http, "pid": std::process::id() });
         let path = self.directory.write("address.json", address.to_string().as_bytes())?;
         tracing::info!(grpc, http, file = %path.display(), "listening");
+        let (durable, journal) = (self.sessions.durable, self.ledger.journal().describe());
+        tracing::info!(durable, journal, "ledger");
         for warning in self.facts.run_file.replay.warnings() {
             tracing::warn!("{warning}");
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_common::ids::{ActorId, Epoch, PolicyVersion};
 use tributary_common::session::books::Books;
-use tributary_common::session::learner::{Incoming, Settlement, Violation};
+use tributary_common::session::learner::{Incoming, SavedSession, Settlement, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::session::sessions::{Admission, SavedSessions, Sessions, SessionsConfig};
 use tributary_common::session::{Resume, Secret, SessionKey};
@@ -105,6 +105,10 @@ pub struct Joined {
     pub setting: u32,
     /// Where its news come.
     pub outbox: Arc<Outbox>,
+    /// Itself, as a ledger keeps it.
+    pub saved: Option<SavedSession>,
+    /// Actors that were forgotten for it.
+    pub forgotten: Vec<ActorId>,
 }
 
 #[derive(Debug)]
@@ -183,7 +187,9 @@ impl Roster {
         inner.known.insert(identity.actor, known);
         inner.forget_rows();
         self.count(&inner);
-        Ok(Joined { admission, setting, outbox })
+        let saved = inner.sessions.saved(identity.actor);
+        let forgotten = inner.sessions.take_forgotten();
+        Ok(Joined { admission, setting, outbox, saved, forgotten })
     }
 
     /// The actor has shown the right fingerprints: it gets credit, or is told to leave.

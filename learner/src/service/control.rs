@@ -12,7 +12,7 @@ use tributary_proto::limits;
 use tributary_proto::v1::control_server::Control;
 use tributary_proto::v1::{
     ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, KindYield,
-    MetricsRecord, SettingYield, StatusReply, StatusRequest, WatchRequest,
+    LedgerState, MetricsRecord, SettingYield, StatusReply, StatusRequest, WatchRequest,
 };
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
@@ -100,6 +100,7 @@ fn chosen(record: &Record, prefixes: &[String]) -> MetricsRecord {
 fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
     let figures = &view.figures;
     let state = match figures.state {
+        RunState::Running if figures.ledger.trouble.is_some() => WireRunState::Degraded,
         RunState::Running => WireRunState::Running,
         RunState::Stopping => WireRunState::Stopping,
     };
@@ -127,6 +128,13 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
         warnings: facts.run_file.replay.warnings().into_iter().map(str::to_owned).collect(),
+        ledger: Some(LedgerState {
+            durable: figures.ledger.durable,
+            journal: figures.ledger.journal.clone(),
+            commits: figures.ledger.commits,
+            failures: figures.ledger.failures,
+            trouble: figures.ledger.trouble.clone(),
+        }),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,

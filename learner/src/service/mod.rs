@@ -22,6 +22,7 @@ use tributary_proto::convert::learner::Asset;
 use tributary_proto::limits;
 
 use crate::ingest::Arrival;
+use crate::ledger_writer::Committer;
 use crate::publish::Newest;
 use crate::record::Record;
 use crate::roster::Roster;
@@ -55,6 +56,8 @@ pub struct ServiceDeps {
     pub roster: Arc<Roster>,
     /// To ingest.
     pub arrivals: mpsc::Sender<Arrival>,
+    /// To the ledger of a durable run.
+    pub committer: Option<Committer>,
     /// The newest weights.
     pub newest: Newest,
     /// For status.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
-use tributary_common::session::learner::{Incoming, Violation};
+use tributary_common::ids::ActorId;
+use tributary_common::session::learner::{Incoming, SavedSession, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode, common_protocol};
 use tributary_common::session::sessions::Admission;
 use tributary_common::session::{SessionKey, batch_bytes, random_stream};
@@ -93,17 +94,40 @@ impl Conversation {
         let secret = entropy::secret().map_err(|error| End::Lost(error.to_string()))?;
         let card = Card { name: name.clone(), host: host.clone(), process };
         let greeted = self.deps.roster.hello(card, resume.as_ref(), secret);
-        let Joined { admission, setting, outbox } = greeted.map_err(End::Refused)?;
+        let Joined { admission, setting, outbox, saved, forgotten } =
+            greeted.map_err(End::Refused)?;
         let identity = admission.identity;
         let (id, epoch) = (identity.actor, identity.epoch);
         tracing::info!(actor = %id, %epoch, name, host, process, software, "actor joins");
         let session = SessionKey { actor: id, epoch };
+        if let Err(end) = self.remember(id, saved, forgotten).await {
+            self.deps.roster.close(session, false);
+            return Err(end);
+        }
         let welcome = LearnerEvent::Welcome(Box::new(self.welcome(protocol, admission, setting)));
         if let Err(end) = self.send(welcome).await {
             self.deps.roster.close(session, false);
             return Err(end);
         }
         Ok((session, outbox))
+    }
+
+    /// In a durable run waits until the disk has the new session; then it may be spoken of.
+    async fn remember(
+        &self,
+        actor: ActorId,
+        saved: Option<SavedSession>,
+        forgotten: Vec<ActorId>,
+    ) -> Result<(), End> {
+        let (Some(committer), Some(saved)) = (&self.deps.committer, saved) else { return Ok(()) };
+        tokio::select! {
+            biased;
+            () = self.deps.stop.cancelled() => Err(End::Lost("the learner stops".into())),
+            is_on_disk = committer.opened(actor, saved, forgotten) => match is_on_disk {
+                true => Ok(()),
+                false => Err(End::Lost("the ledger takes nothing more".into())),
+            },
+        }
     }
 
     fn welcome(&self, protocol: u32, admission: Admission, exploration_setting: u32) -> Welcome {
@@ -121,7 +145,7 @@ impl Conversation {
             seed: facts.run_file.run.seed,
             stream: random_stream(identity.epoch),
             exploration_setting,
-            durable: false,
+            durable: facts.run_file.reward.durable == Some(true),
             fingerprints: facts.fingerprints,
             progress_every: limits::PROGRESS_EVERY,
         }
