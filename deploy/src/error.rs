@@ -8,6 +8,7 @@ use tributary_actor::error::ActorError;
 use tributary_common::checkpoint::CheckpointError;
 use tributary_common::estimate::EstimateError;
 use tributary_common::exact::ExactError;
+use tributary_common::ledger::LedgerError;
 use tributary_common::run_file::RunFileError;
 use tributary_proto::limits::InvalidAddress;
 
@@ -47,6 +48,9 @@ pub(crate) enum CommandError {
     /// A run without usable weights.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A ledger that cannot be read, or a condition that is not SQL.
+    #[error("ledger.sqlite: {0}")]
+    Ledger(#[from] LedgerError),
     /// The environment does not work.
     #[error("the environment \"{kind}\" does not work: {reason}")]
     Environment {
@@ -166,6 +170,9 @@ impl CommandError {
             | Self::Exact(_)
             | Self::Estimate(_)
             | Self::NoLearnerProgram { .. } => CONFIGURATION,
+            Self::Ledger(LedgerError::Busy(_)) => TRY_AGAIN,
+            Self::Ledger(LedgerError::Statement(_)) => USAGE,
+            Self::Ledger(_) => CONFIGURATION,
             Self::Address(_) | Self::NoSuchKey { .. } | Self::NoSuchState { .. } => USAGE,
             Self::Unreachable { .. } | Self::Output(_) | Self::System { .. } => TRY_AGAIN,
             Self::Actor(error) => error.exit_code(),

@@ -15,6 +15,7 @@ mod display;
 mod error;
 mod evaluate;
 mod keys;
+mod ledger;
 mod log;
 mod output;
 mod run_directory;

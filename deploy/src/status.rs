@@ -1,7 +1,9 @@
 //! `tributary status`: a running learner on one page.
 
 use clap::Args;
-use tributary_proto::v1::{ActorRow, Books, Goals, RunState, SettingYield, StatusReply};
+use tributary_proto::v1::{
+    ActorRow, Books, Goals, LedgerState, RunState, SettingYield, StatusReply,
+};
 
 use crate::control::{self, Control};
 use crate::display::{Table, clock, count, grouped, short};
@@ -45,6 +47,10 @@ fn page(status: &StatusReply) -> String {
     table.section("books");
     if let Some(books) = &status.books {
         self::books(&mut table, books);
+    }
+    if let Some(state) = &status.ledger {
+        table.section("ledger");
+        ledger(&mut table, state);
     }
     table.section("seconds waited");
     for (edge, seconds) in &status.waited_seconds {
@@ -157,6 +163,23 @@ fn books(table: &mut Table, books: &Books) {
     table.row("+ merged", grouped(books.merged));
     table.row("+ lost in restart", grouped(books.lost_in_restart));
     table.row("+ waiting", grouped(books.waiting));
+}
+
+fn ledger(table: &mut Table, state: &LedgerState) {
+    let mode = if state.durable {
+        "durable: acked means on disk"
+    } else {
+        "not durable: acked means in the learner's memory"
+    };
+    table.row("mode", mode);
+    table.row("journal", &state.journal);
+    table.row("commits", grouped(state.commits));
+    if state.failures > 0 {
+        table.row("tries that failed", grouped(state.failures));
+    }
+    if let Some(trouble) = &state.trouble {
+        table.row("not written now", trouble);
+    }
 }
 
 fn actor(actor: &ActorRow) -> String {
