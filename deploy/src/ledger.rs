@@ -132,7 +132,7 @@ fn best(
 ) -> Result<Vec<Line>, CommandError> {
     let mut lines: Vec<Line> = Vec::new();
     let rank = |line: &Line| line.log_reward.unwrap_or(f64::NEG_INFINITY);
-    let mut keep_best = |lines: &mut Vec<Line>| {
+    let keep_best = |lines: &mut Vec<Line>| {
         lines.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
         lines.truncate(count);
     };

@@ -42,6 +42,7 @@ mod program;
 pub mod publish;
 pub mod record;
 pub mod redraw;
+pub mod reinsert;
 pub mod replay;
 pub mod replay_summary;
 pub mod roster;

@@ -140,8 +140,13 @@ pub struct Roster {
 impl Roster {
     /// Nobody is known yet; so many exploration settings are to be spread over the actors.
     pub fn new(config: SessionsConfig, settings: u32) -> Self {
+        Self::restore(config, settings, SavedSessions::default())
+    }
+
+    /// With the sessions of a checkpoint, or in a durable run of the ledger.
+    pub fn restore(config: SessionsConfig, settings: u32, saved: SavedSessions) -> Self {
         let inner = Inner {
-            sessions: Sessions::new(config),
+            sessions: Sessions::restore(config, saved),
             known: BTreeMap::new(),
             outboxes: HashMap::new(),
             drain: None,

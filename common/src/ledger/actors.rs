@@ -1,5 +1,6 @@
 //! `actors`: the sessions as they are on disk, and as the next commit will leave them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
@@ -118,9 +119,9 @@ impl Changes {
         if self.removed.contains(&id) {
             return None;
         }
-        if !self.changed.contains_key(&id) {
-            self.changed.insert(id, actors.sessions.get(&id)?.clone());
+        match self.changed.entry(id) {
+            Entry::Occupied(changed) => Some(changed.into_mut()),
+            Entry::Vacant(place) => Some(place.insert(actors.sessions.get(&id)?.clone())),
         }
-        self.changed.get_mut(&id)
     }
 }

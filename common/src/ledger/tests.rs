@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod soak;
+
 use nix::errno::Errno;
 
 use super::*;

@@ -301,7 +301,7 @@ impl LearnerSession {
     }
 
     /// Grants more. The credit is cumulative over the session.
-    pub(super) fn grant(&mut self, bytes: u64) -> Credit {
+    pub(crate) fn grant(&mut self, bytes: u64) -> Credit {
         self.link.granted += bytes;
         Credit { bytes: self.link.granted, records: None }
     }
