@@ -1,13 +1,15 @@
 //! Tributary's pure domain: how objects are built, what they are worth, the networks that build
 //! them, the trajectories and sessions between actors and learner, and the exact distribution that
-//! a policy learned. No network I/O, no threads, no libtorch.
+//! a policy learned; the ledger of what was measured and accepted. No network I/O, no threads, no libtorch.
 
 pub mod checkpoint;
+pub mod crash;
 pub mod data_set;
 pub mod environment;
 pub mod estimate;
 pub mod exact;
 pub mod ids;
+pub mod ledger;
 pub mod log_space;
 pub mod network;
 pub mod object;

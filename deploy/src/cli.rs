@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
-use crate::{actor, certs, check, child, evaluate, keys, sample, status, train, watch};
+use crate::{actor, certs, check, child, evaluate, keys, ledger, sample, status, train, watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +17,7 @@ Examples:
   tributary keys replay.selector                what may be written in a run file, and what it means
   tributary evaluate runs/hypergrid-1           the exact distance to the target
   tributary sample runs/hypergrid-1 --count 5   objects, with their log-reward
+  tributary ledger runs/hypergrid-1 --top 100   what was measured, the best first
   tributary status runs/hypergrid-1             a running learner
   tributary certs certs --host 10.0.0.7         what a run on several machines needs
 
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Keys(keys::Options),
     Evaluate(evaluate::Options),
     Sample(sample::Options),
+    Ledger(ledger::Options),
     Status(status::Options),
     Watch(watch::Options),
     Certs(certs::Options),
@@ -59,6 +61,7 @@ impl Command {
             Self::Keys(options) => keys::run(&options, &registry),
             Self::Evaluate(options) => evaluate::run(&options, &registry),
             Self::Sample(options) => sample::run(&options, &registry),
+            Self::Ledger(options) => ledger::run(&options, &registry),
             Self::Status(options) => status::run(&options),
             Self::Watch(options) => watch::run(options),
             Self::Certs(options) => certs::run(&options),
@@ -89,7 +92,7 @@ mod tests {
         let help = Cli::command().render_long_help().to_string();
         let commands =
             ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs"];
-        for word in commands.into_iter().chain(["78"]) {
+        for word in commands.into_iter().chain(["ledger", "78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }
         assert!(!help.contains("child"), "{help}");

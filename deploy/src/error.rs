@@ -8,6 +8,7 @@ use tributary_actor::error::ActorError;
 use tributary_common::checkpoint::CheckpointError;
 use tributary_common::estimate::EstimateError;
 use tributary_common::exact::ExactError;
+use tributary_common::ledger::LedgerError;
 use tributary_common::run_file::RunFileError;
 use tributary_common::token::TokenError;
 use tributary_proto::credentials::CredentialsError;
@@ -48,6 +49,9 @@ pub(crate) enum CommandError {
     /// A run without usable weights.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A ledger that cannot be read, or a condition that is not SQL.
+    #[error("ledger.sqlite: {0}")]
+    Ledger(#[from] LedgerError),
     /// The environment does not work.
     #[error("the environment \"{kind}\" does not work: {reason}")]
     Environment {
@@ -184,6 +188,9 @@ impl CommandError {
             | Self::Folder(_)
             | Self::Denied { .. }
             | Self::NoLearnerProgram { .. } => CONFIGURATION,
+            Self::Ledger(LedgerError::Busy(_)) => TRY_AGAIN,
+            Self::Ledger(LedgerError::Statement(_)) => USAGE,
+            Self::Ledger(_) => CONFIGURATION,
             Self::Credentials(CredentialsError::Address(_))
             | Self::NoSuchKey { .. }
             | Self::NoSuchState { .. } => USAGE,

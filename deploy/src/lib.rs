@@ -17,6 +17,7 @@ mod display;
 mod error;
 mod evaluate;
 mod keys;
+mod ledger;
 mod log;
 mod output;
 mod run_directory;

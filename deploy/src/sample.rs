@@ -96,7 +96,7 @@ fn csv_line(object: &Object, worth: &Worth) -> String {
 }
 
 /// A cell, in quotes where RFC 4180 wants them.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tributary_proto::v1::{
-    ActorRow, ActorState, Books, Goals, RunState, SettingYield, StatusReply,
+    ActorRow, ActorState, Books, Goals, LedgerState, RunState, SettingYield, StatusReply,
 };
 
 use crate::control::{self, Control};
@@ -55,6 +55,10 @@ fn page(status: &StatusReply) -> String {
     table.section("books");
     if let Some(books) = &status.books {
         self::books(&mut table, books);
+    }
+    if let Some(state) = &status.ledger {
+        table.section("ledger");
+        ledger(&mut table, state);
     }
     table.section("seconds waited");
     for (edge, seconds) in &status.waited_seconds {
@@ -183,6 +187,23 @@ fn straggling(actors: &[ActorRow]) -> Vec<u64> {
     let Some(median) = rates.get(rates.len() / 2) else { return Vec::new() };
     let is_slow = |actor: &&ActorRow| actor.trajectories_per_second < STRAGGLING * median;
     actors.iter().filter(is_here).filter(is_slow).map(|actor| actor.id).collect()
+}
+
+fn ledger(table: &mut Table, state: &LedgerState) {
+    let mode = if state.durable {
+        "durable: acked means on disk"
+    } else {
+        "not durable: acked means in the learner's memory"
+    };
+    table.row("mode", mode);
+    table.row("journal", &state.journal);
+    table.row("commits", grouped(state.commits));
+    if state.failures > 0 {
+        table.row("tries that failed", grouped(state.failures));
+    }
+    if let Some(trouble) = &state.trouble {
+        table.row("not written now", trouble);
+    }
 }
 
 fn actor(actor: &ActorRow) -> String {

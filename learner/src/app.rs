@@ -7,19 +7,21 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tributary_common::ledger::LedgerError;
 use tributary_common::registry::Registry;
 use tributary_proto::limits;
 
 use crate::doors::Doors;
 use crate::entropy::Entropy;
 use crate::error::LearnerError;
-use crate::figures::{Board, RunState};
+use crate::figures::{Board, LedgerFigures, RunState};
 use crate::hand_over::HandOver;
 use crate::http::{self, Shown};
-use crate::keeper::NothingKept;
+use crate::keeper::{Keeper, NothingKept};
+use crate::ledger_writer::Committer;
 use crate::lockstep::Lockstep;
 use crate::lockstep::rounds::SavedRounds;
 use crate::metrics::LearnerMetrics;
@@ -87,17 +89,47 @@ pub async fn run(
             return Err(error.into());
         }
     };
-    let mut app = App::start(prepared, training)?;
-    app.wait(interrupt).await?;
-    app.finish().await
+    let (ledger_failed, failure) = oneshot::channel();
+    let mut app = App::start(prepared, training, ledger_failed)?;
+    tokio::select! {
+        biased;
+        // At once: nothing that comes after may look as if it were kept.
+        error = failed(failure) => Err(error.into()),
+        outcome = async {
+            app.wait(interrupt).await?;
+            app.finish().await
+        } => outcome,
+    }
+}
+
+/// Why the ledger's thread had to end; never, if it did not have to.
+async fn failed(failure: oneshot::Receiver<LedgerError>) -> LedgerError {
+    match failure.await {
+        Ok(error) => error,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 impl App {
-    fn start(prepared: Prepared, training: Box<dyn Training>) -> Result<Self, LearnerError> {
+    fn start(
+        prepared: Prepared,
+        training: Box<dyn Training>,
+        ledger_failed: oneshot::Sender<LedgerError>,
+    ) -> Result<Self, LearnerError> {
         prepared.announce()?;
         prepared.memory().announce();
-        let Prepared { facts, task, data, replay, directory, grpc, http, security, sessions } =
-            prepared;
+        let Prepared {
+            facts,
+            task,
+            data,
+            replay,
+            directory,
+            ledger,
+            grpc,
+            http,
+            security,
+            sessions,
+        } = prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
@@ -110,6 +142,14 @@ impl App {
             roster,
             hand_over: Arc::new(HandOver::new(replay)),
         };
+        let (durable, journal) = (sessions.durable, ledger.journal().describe());
+        let ledger_figures = LedgerFigures { durable, journal, ..LedgerFigures::default() };
+        observer.board.update(|figures| figures.ledger = ledger_figures);
+        let commits = durable.then(Committer::new);
+        let keeper: Arc<dyn Keeper> = match &commits {
+            Some((committer, _)) => Arc::new(committer.clone()),
+            None => Arc::new(NothingKept),
+        };
         let stop = CancellationToken::new();
         let (publisher, newest) = Publisher::new();
         let (arrivals, arriving) = mpsc::channel(ARRIVALS);
@@ -119,8 +159,14 @@ impl App {
         let recorder = Recorder::create(&directory.join("metrics.jsonl"), Instant::now())
             .map_err(|source| LearnerError::System { what: "metrics.jsonl", source })?;
 
-        let ends =
-            Ends { publisher, newest: newest.clone(), arriving, compared: Arc::clone(&compared) };
+        let ends = Ends {
+            publisher,
+            newest: newest.clone(),
+            arriving,
+            compared: Arc::clone(&compared),
+            commits,
+            ledger_failed,
+        };
         let common = Common {
             facts: &facts,
             task,
@@ -129,7 +175,7 @@ impl App {
             lockstep: &lockstep,
             directory: &directory,
         };
-        let workers = Workers::start(&common, training, ends)?;
+        let workers = Workers::start(&common, training, ledger, ends)?;
         let recording =
             record(recorder, observer.clone(), records.clone(), compared, stop.child_token());
         let mut registry = prometheus_client::registry::Registry::default();
@@ -142,7 +188,7 @@ impl App {
         let deps = ServiceDeps {
             facts: Arc::clone(&facts),
             roster: Arc::clone(&observer.roster),
-            keeper: Arc::new(NothingKept),
+            keeper,
             entropy: Entropy::System,
             lockstep,
             arrivals,
@@ -222,8 +268,11 @@ impl App {
         if timeout(limits::SHUTDOWN_TIMEOUT, self.server).await.is_err() {
             tracing::warn!("some connections did not close in time");
         }
-        if timeout(limits::SHUTDOWN_TIMEOUT, self.workers.ingest.join()).await.is_err() {
-            tracing::warn!("ingest did not end in time");
+        for thread in &mut self.workers.intake {
+            match timeout(limits::SHUTDOWN_TIMEOUT, thread.join()).await {
+                Ok(ended) => ended?,
+                Err(_) => tracing::warn!(thread = thread.name(), "did not end in time"),
+            }
         }
         if self.recorder.await.is_err() {
             tracing::warn!("the last record is missing");

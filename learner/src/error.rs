@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tributary_common::ledger::LedgerError;
 use tributary_common::run_file::RunFileError;
 
 use crate::replay::TooSmall;
@@ -61,6 +62,9 @@ pub enum LearnerError {
         /// Why not.
         source: io::Error,
     },
+    /// The ledger cannot be used, or can no longer.
+    #[error("ledger.sqlite: {0}")]
+    Ledger(#[from] LedgerError),
     /// Training cannot go on.
     #[error("training cannot go on: {0}")]
     Train(#[from] TrainError),
@@ -78,6 +82,9 @@ impl LearnerError {
         match self {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => 75,
             Self::Directory(RunDirectoryError::Io { .. }) | Self::System { .. } => 75,
+            Self::Ledger(LedgerError::Order(_) | LedgerError::Statement(_)) => 70,
+            Self::Ledger(LedgerError::Full(_) | LedgerError::Busy(_) | LedgerError::Disk(_)) => 75,
+            Self::Ledger(_) => 78,
             Self::Train(TrainError::NoCuda) => 78,
             Self::Train(TrainError::Straggler(_)) => 75,
             Self::Train(_) | Self::Serve(_) | Self::Panicked(_) => 70,

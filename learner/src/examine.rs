@@ -7,7 +7,7 @@ use tributary_common::environment::Environment;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
 use tributary_common::object::Object;
-use tributary_common::reward::Reward;
+use tributary_common::reward::{KeyMaker, ObjectKey, Reward};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::trajectory::{IllegalTrajectory, TrajectoryKind, TrajectoryView, replay};
 
@@ -24,6 +24,8 @@ pub struct Sound {
     pub built: Object,
     /// A hash of it.
     pub object: u64,
+    /// What its measurement is called in the ledger.
+    pub key: ObjectKey,
     /// How its path came about.
     pub kind: TrajectoryKind,
     /// Seconds that measuring its object took.
@@ -45,6 +47,7 @@ pub struct Unsound {
 pub struct Examiner {
     environment: Arc<dyn Environment>,
     reward: Arc<dyn Reward>,
+    keys: KeyMaker,
     outputs: usize,
     state: Vec<u32>,
 }
@@ -54,7 +57,8 @@ impl Examiner {
     pub fn new(environment: Arc<dyn Environment>, reward: Arc<dyn Reward>) -> Self {
         let state = vec![0; environment.state_width()];
         let outputs = reward.outputs().len();
-        Self { environment, reward, outputs, state }
+        let keys = KeyMaker::new(Arc::clone(&reward));
+        Self { environment, reward, keys, outputs, state }
     }
 
     /// Replays a trajectory and makes its log-reward.
@@ -74,6 +78,7 @@ impl Examiner {
             actions: trajectory.actions.to_vec(),
             log_reward,
             policy: trajectory.policy,
+            key: self.keys.key(&built),
             built,
             object: u64::from_le_bytes(first),
             kind: trajectory.kind,

@@ -5,6 +5,7 @@ use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
 use tributary_common::object::Object;
 use tributary_common::random::Stream;
+use tributary_common::reward::ObjectKey;
 use tributary_common::trajectory::TrajectoryKind;
 
 use crate::examine::Sound;
@@ -13,14 +14,14 @@ use crate::replay::Samples;
 /// A forward trajectory that cost nothing to measure; each path leads to an object of its own.
 pub(crate) fn sound(actions: &[u32], log_reward: LogReward, policy: PolicyVersion) -> Sound {
     let bytes: Vec<u8> = actions.iter().flat_map(|action| action.to_le_bytes()).collect();
-    let mut object = [0; 8];
-    object.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
+    let key = ObjectKey(*blake3::hash(&bytes).as_bytes());
     Sound {
         actions: actions.to_vec(),
         log_reward,
         policy,
         built: Object::Integers(actions.iter().map(|&action| i64::from(action)).collect()),
-        object: u64::from_le_bytes(object),
+        object: key.short(),
+        key,
         kind: TrajectoryKind::Forward,
         seconds: 0.0,
     }

@@ -62,6 +62,21 @@ impl ExactFigures {
     }
 }
 
+/// How the ledger is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerFigures {
+    /// Whether acks wait for it.
+    pub durable: bool,
+    /// How its commits are kept whole, for people.
+    pub journal: String,
+    /// Commits so far.
+    pub commits: u64,
+    /// Why it cannot write now; it tries again until it can.
+    pub trouble: Option<String>,
+    /// How often it could not.
+    pub failures: u64,
+}
+
 /// Everything that is counted or measured, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -109,6 +124,8 @@ pub struct Figures {
     pub stalls: Vec<Stall>,
     /// What was too much to be written of rejected trajectories and skipped batches.
     pub not_written: NotWritten,
+    /// How the ledger is doing.
+    pub ledger: LedgerFigures,
     /// The last exact comparison.
     pub exact: Option<ExactFigures>,
     /// The other figures of evaluation.

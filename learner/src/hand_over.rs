@@ -85,6 +85,23 @@ impl HandOver {
         }
     }
 
+    /// Inserts what the ledger holds, also when intake is closed, as soon as there is room; returns how
+    /// long that took.
+    pub fn insert_committed(&self, sound: &Sound) -> Duration {
+        let start = Instant::now();
+        let mut state = lock(&self.state);
+        while !state.trainer_done && !state.replay.may_insert() {
+            state = wait(&self.room, state);
+        }
+        self.keep(&mut state, sound);
+        start.elapsed()
+    }
+
+    /// Whether no more trajectories are taken.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).intake_closed
+    }
+
     fn insert_into(&self, state: &mut State, sound: &Sound) -> Insertion {
         if state.intake_closed {
             return Insertion::Closed;
@@ -92,11 +109,15 @@ impl HandOver {
         if !state.trainer_done && !state.replay.may_insert() {
             return Insertion::Full;
         }
+        self.keep(state, sound);
+        Insertion::Done
+    }
+
+    fn keep(&self, state: &mut State, sound: &Sound) {
         state.replay.insert(sound);
         if state.replay.may_sample() {
             self.data.notify_one();
         }
-        Insertion::Done
     }
 
     /// Draws a batch for the update after this step, waiting until the band allows it. Returns how

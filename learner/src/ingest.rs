@@ -6,12 +6,11 @@
 
 mod lockstep;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tributary_common::ids::{Epoch, Seq};
+use tributary_common::ids::{ActorId, Epoch, Seq};
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::learner::Settlement;
 use tributary_common::session::{SessionKey, batch_bytes, record_bytes};
@@ -23,13 +22,15 @@ use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::{HandOver, Insertion};
+use crate::intake::Intake;
+use crate::ledger_writer::{WriteBehind, observation};
 use crate::lockstep::Lockstep;
 use crate::outbox::Rejection;
 use crate::roster::Roster;
 use crate::yields::Yields;
 
 /// How long actors may wait for their last acks when the run is complete.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A message of trajectories, received and not decided.
 #[derive(Debug)]
@@ -42,15 +43,6 @@ pub struct Arrival {
     pub duplicates: usize,
     /// The records.
     pub batch: TrajectoryBatch,
-}
-
-/// When intake is over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IntakeGoals {
-    /// So many accepted trajectories.
-    pub generated: Option<u64>,
-    /// So many distinct objects among them.
-    pub paid: Option<u64>,
 }
 
 /// What ingest works with.
@@ -71,16 +63,14 @@ pub struct IngestDeps {
     pub findings: Arc<Findings>,
     /// The rounds of a lockstep run.
     pub lockstep: Option<Arc<Lockstep>>,
+    /// Where values of objects are kept.
+    pub ledger: Arc<WriteBehind>,
 }
 
 /// The ingest thread's state.
 pub struct Ingest {
-    goals: IntakeGoals,
+    intake: Intake,
     deps: IngestDeps,
-    generated: u64,
-    objects: HashSet<u64>,
-    /// Those of them whose values came from a file and that nobody has measured.
-    unpaid: HashSet<u64>,
 }
 
 /// Records decided and not settled yet.
@@ -95,10 +85,10 @@ struct Tally {
 }
 
 impl Ingest {
-    /// Nothing has come yet.
-    pub fn new(goals: IntakeGoals, deps: IngestDeps) -> Self {
+    /// Goes on from this intake.
+    pub fn new(intake: Intake, deps: IngestDeps) -> Self {
         deps.board.update(|figures| figures.yields = deps.yields.rows().to_vec());
-        Self { goals, deps, generated: 0, objects: HashSet::new(), unpaid: HashSet::new() }
+        Self { intake, deps }
     }
 
     /// Takes messages until nobody can send any more.
@@ -107,6 +97,7 @@ impl Ingest {
             self.take(&arrival);
         }
         self.flush_dead_letters();
+        self.deps.ledger.close();
     }
 
     /// Decides one message: whoever runs ingest on a thread of his own calls this for each. Waits
@@ -123,7 +114,10 @@ impl Ingest {
             Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
         for trajectory in arrival.batch.iter().skip(arrival.duplicates) {
             let decided = match self.deps.examiner.examine(&trajectory) {
-                Ok(sound) => self.insert(&sound, &trajectory, arrival, &mut tally),
+                Ok(sound) => {
+                    self.note(&sound, &trajectory, arrival.session.actor);
+                    self.insert(&sound, &trajectory, arrival, &mut tally)
+                }
                 Err(unsound) => Err(unsound),
             };
             tally.bytes += record_bytes(trajectory.actions.len(), outputs);
@@ -158,35 +152,27 @@ impl Ingest {
             return Err(run_complete());
         }
         self.count(sound, trajectory.setting);
-        if self.is_complete() {
+        if self.intake.is_complete() {
             hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
         }
         Ok(())
     }
 
-    /// Counts a trajectory that is in replay.
-    fn count(&mut self, sound: &Sound, setting: u32) {
-        self.generated += 1;
-        let is_new = self.objects.insert(sound.object);
-        self.deps.yields.count(setting, sound.kind, is_new, sound.log_reward);
-        let is_forward = sound.kind == TrajectoryKind::Forward;
-        self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
-        if !is_known(sound) {
-            self.unpaid.remove(&sound.object);
-        } else if is_new {
-            self.unpaid.insert(sound.object);
+    /// Notes what a trajectory says of its object, for the ledger.
+    fn note(&self, sound: &Sound, trajectory: &TrajectoryView<'_>, actor: ActorId) {
+        let waited = self.deps.ledger.note(observation(sound, trajectory, actor));
+        if !waited.is_zero() {
+            self.deps.board.update(|figures| figures.waited("ingest.ledger", waited));
         }
     }
 
-    fn is_complete(&self) -> bool {
-        let reached = |goal: Option<u64>, count| goal.is_some_and(|goal| count >= goal);
-        reached(self.goals.generated, self.generated) || reached(self.goals.paid, self.paid())
-    }
-
-    /// Distinct objects that were measured.
-    fn paid(&self) -> u64 {
-        (self.objects.len() - self.unpaid.len()) as u64
+    /// Counts a trajectory that is in replay.
+    fn count(&mut self, sound: &Sound, setting: u32) {
+        let is_new = self.intake.accept(sound.key, is_known(sound.kind, sound.seconds));
+        self.deps.yields.count(setting, sound.kind, is_new, sound.log_reward);
+        let is_forward = sound.kind == TrajectoryKind::Forward;
+        self.deps.findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
     }
 
     fn reject(
@@ -226,7 +212,7 @@ impl Ingest {
 
     /// Puts what was counted on the board.
     fn show(&self) {
-        let (generated, paid) = (self.generated, self.paid());
+        let (generated, paid) = (self.intake.generated(), self.intake.paid());
         let rows = self.deps.yields.rows();
         let modes = self.deps.findings.modes();
         self.deps.board.update(|figures| {
@@ -248,8 +234,8 @@ impl Ingest {
 }
 
 /// Whether the actor knew the object's values and has not measured it for this trajectory.
-fn is_known(sound: &Sound) -> bool {
-    sound.kind != TrajectoryKind::Forward && sound.seconds == 0.0
+pub(crate) fn is_known(kind: TrajectoryKind, seconds: f32) -> bool {
+    kind != TrajectoryKind::Forward && seconds == 0.0
 }
 
 /// Why nothing more is taken at the end of a run.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tonic::codegen::Bytes;
 use tributary_common::data_set;
 use tributary_common::estimate::EvaluationData;
+use tributary_common::ledger::{self, Ledger};
 use tributary_common::network::Network;
 use tributary_common::registry::{Registry, Task, data_files, redirect};
 use tributary_common::run_file::{Problem, RunFile, RunFileError};
@@ -49,6 +50,8 @@ pub struct Prepared {
     pub replay: Replay,
     /// Ours.
     pub directory: RunDirectory,
+    /// What was measured, and in a durable run what was accepted.
+    pub ledger: Ledger,
     /// For actors.
     pub grpc: TcpListener,
     /// For Prometheus.
@@ -97,9 +100,10 @@ impl Prepared {
             architecture: network.fingerprint(),
         };
         let incarnation = directory.incarnation;
+        let ledger = Ledger::open(&directory.join(ledger::FILE), run_id, incarnation)?;
         let sessions = SessionsConfig {
             incarnation,
-            durable: false,
+            durable: run_file.reward.durable == Some(true),
             most_sessions: MOST_SESSIONS,
             most_remembered: MOST_REMEMBERED,
             budget_bytes: run_file.learner.credit_budget.0,
@@ -110,7 +114,7 @@ impl Prepared {
         let environment = format!("{} {}", environment.kind, environment.configuration);
         let facts =
             RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
-        Ok(Self { facts, task, data, replay, directory, grpc, http, security, sessions })
+        Ok(Self { facts, task, data, replay, directory, ledger, grpc, http, security, sessions })
     }
 
     /// How much memory the learner takes at most.
@@ -147,6 +151,8 @@ impl Prepared {
         let address = json!({ "schema": 1, "grpc": grpc, "http": http, "pid": std::process::id() });
         let path = self.directory.write("address.json", address.to_string().as_bytes())?;
         tracing::info!(grpc, http, file = %path.display(), "listening");
+        let (durable, journal) = (self.sessions.durable, self.ledger.journal().describe());
+        tracing::info!(durable, journal, "ledger");
         for warning in self.facts.run_file.replay.warnings() {
             tracing::warn!("{warning}");
         }

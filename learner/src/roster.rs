@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tributary_common::ids::{ActorId, Epoch, PolicyVersion};
 use tributary_common::session::books::Books;
-use tributary_common::session::learner::{Incoming, LearnerSession, Settlement, Violation};
+use tributary_common::session::learner::{
+    Incoming, LearnerSession, SavedSession, Settlement, Violation,
+};
 use tributary_common::session::refusal::{Refusal, RefusalCode};
 use tributary_common::session::sessions::{Admission, SavedSessions, Sessions, SessionsConfig};
 use tributary_common::session::work::WorkOrder;
@@ -110,6 +112,10 @@ pub struct Joined {
     pub setting: u32,
     /// Where its news come.
     pub outbox: Arc<Outbox>,
+    /// Itself, as a ledger keeps it.
+    pub saved: Option<SavedSession>,
+    /// Actors that were forgotten for it.
+    pub forgotten: Vec<ActorId>,
 }
 
 #[derive(Debug)]
@@ -143,11 +149,11 @@ pub struct Roster {
 impl Roster {
     /// Nobody is known yet; so many exploration settings are to be spread over the actors.
     pub fn new(config: SessionsConfig, settings: u32) -> Self {
-        Self::restore(config, SavedSessions::default(), settings)
+        Self::restore(config, settings, SavedSessions::default())
     }
 
-    /// The actors that an older incarnation knew; nobody is connected.
-    pub fn restore(config: SessionsConfig, saved: SavedSessions, settings: u32) -> Self {
+    /// With the sessions of a checkpoint, or in a durable run of the ledger.
+    pub fn restore(config: SessionsConfig, settings: u32, saved: SavedSessions) -> Self {
         let inner = Inner {
             sessions: Sessions::restore(config, saved),
             known: BTreeMap::new(),
@@ -202,7 +208,9 @@ impl Roster {
         inner.known.insert(identity.actor, known);
         inner.forget_rows();
         self.count(&inner);
-        Ok(Joined { admission, setting, outbox })
+        let saved = inner.sessions.saved(identity.actor);
+        let forgotten = inner.sessions.take_forgotten();
+        Ok(Joined { admission, setting, outbox, saved, forgotten })
     }
 
     /// The actor has shown the right fingerprints: it gets credit, or is told to leave.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tributary_common::ids::{Incarnation, RunId};
+use tributary_common::ledger;
 
 use crate::files;
 
@@ -86,7 +87,8 @@ impl RunDirectory {
 
     /// Takes back the claim of a run that never started.
     pub fn give_up(&self) {
-        for path in [self.join(RUN), self.join(DATA)] {
+        let ledger = ["", "-wal", "-shm"].map(|end| self.join(format!("{}{end}", ledger::FILE)));
+        for path in [self.join(RUN), self.join(DATA)].into_iter().chain(ledger) {
             let removed =
                 if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             if let Err(error) = removed.or_else(ignore_missing) {

@@ -28,6 +28,11 @@ pub(crate) fn spawn<T: Send + 'static>(
 }
 
 impl<T> Thread<T> {
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Waits for its result; may be waited for again if the wait is dropped before it is over.
     pub(crate) async fn join(&mut self) -> Result<T, LearnerError> {
         (&mut self.result).await.map_err(|_| LearnerError::Panicked(self.name))

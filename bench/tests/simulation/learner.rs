@@ -11,11 +11,12 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tributary_common::estimate::EvaluationData;
-use tributary_common::ids::{Incarnation, PolicyVersion, RunId};
+use tributary_common::ids::{ActorId, Incarnation, PolicyVersion, RunId};
 use tributary_common::network::{Network, Weights};
 use tributary_common::random::Stream;
 use tributary_common::registry::{Registry, Task};
 use tributary_common::run_file::RunFile;
+use tributary_common::session::learner::SavedSession;
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::sessions::SessionsConfig;
@@ -27,7 +28,8 @@ use tributary_learner::examine::Examiner;
 use tributary_learner::figures::Board;
 use tributary_learner::findings::Findings;
 use tributary_learner::hand_over::HandOver;
-use tributary_learner::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
+use tributary_learner::ingest::{Arrival, Ingest, IngestDeps};
+use tributary_learner::intake::Intake;
 use tributary_learner::keeper::{Keeper, NothingKept};
 use tributary_learner::listener::connections::{Bounds, Connections};
 use tributary_learner::listener::guard::Guard;
@@ -85,7 +87,7 @@ pub(crate) async fn run(world: Arc<World>) -> turmoil::Result {
     };
     let mut parts = Parts::new(incarnation, world.setting.durable)?;
     parts.sessions.most_sessions = world.setting.most_sessions;
-    let roster = Arc::new(Roster::restore(parts.sessions, sessions, 1));
+    let roster = Arc::new(Roster::restore(parts.sessions, 1, sessions));
     let decided = Arc::new(Mutex::new(decided));
     let running =
         Running { incarnation, roster: Arc::clone(&roster), decided: Arc::clone(&decided) };
@@ -199,6 +201,7 @@ impl Parts {
             .map_err(|problems| format!("{} problems with data", problems.len()))?;
         let deps = IngestDeps {
             lockstep: None,
+            ledger: Arc::default(),
             examiner: Examiner::new(Arc::clone(environment), Arc::clone(undelayed)),
             roster: Arc::clone(&observer.roster),
             hand_over: Arc::clone(&observer.hand_over),
@@ -207,7 +210,7 @@ impl Parts {
             yields: Yields::new(1, None),
             findings: Arc::new(Findings::new(&run_file.evaluation, environment, &data)),
         };
-        Ok(Ingest::new(IntakeGoals::default(), deps))
+        Ok(Ingest::new(Intake::default(), deps))
     }
 }
 
@@ -315,7 +318,7 @@ impl Keeping {
 
 #[tonic::async_trait]
 impl Keeper for Keeping {
-    async fn keep_sessions(&self) -> io::Result<()> {
+    async fn keep(&self, _: ActorId, _: SavedSession, _: Vec<ActorId>) -> io::Result<()> {
         sleep(SYNC).await;
         self.write();
         Ok(())

@@ -40,6 +40,10 @@ impl Reward for Delayed {
     fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw> {
         self.inner.transform(raw)
     }
+
+    fn key(&self, object: &Object) -> Vec<u8> {
+        self.inner.key(object)
+    }
 }
 
 #[cfg(test)]

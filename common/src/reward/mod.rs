@@ -7,6 +7,7 @@
 pub mod bit_sequence;
 pub mod delay;
 pub mod hypergrid;
+pub mod key;
 pub mod known;
 pub mod motif;
 pub mod table;
@@ -14,6 +15,7 @@ pub mod table;
 pub use bit_sequence::BitSequence;
 pub use delay::Delayed;
 pub use hypergrid::{HypergridReward, Landscape};
+pub use key::{KeyMaker, ObjectKey};
 pub use known::Known;
 pub use motif::Motif;
 pub use table::Table;
@@ -35,6 +37,14 @@ pub trait Reward: Send + Sync {
 
     /// log R of one object's raw values (`m` of them).
     fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw>;
+
+    /// What this reward tells objects apart by: two objects with the same key measure the same, and
+    /// one of them is enough to be paid for. By default the object itself, in JSON. Neither how the
+    /// object was built nor the transform belongs into it.
+    fn key(&self, object: &Object) -> Vec<u8> {
+        // Texts and numbers always have a JSON form.
+        serde_json::to_vec(object).unwrap_or_default()
+    }
 
     /// Objects to evaluate a policy on, where the task comes with some: log p and log R are
     /// correlated over them.

@@ -141,7 +141,6 @@ fn values_out_of_range_say_the_range() {
     ends("replay.samples_per_insert", "-2", "must be greater than 0.0");
     ends("evaluation.every", "0s", "must be greater than \"0s\"");
     ends("run.lockstep_patience", "'1m'", "applies only with lockstep = true");
-    ends("reward.durable", "true", "must be false: durable runs are not built yet");
     ends("run.name", "a/b", "the first a letter or digit");
 }
 

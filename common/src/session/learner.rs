@@ -133,13 +133,13 @@ struct Link {
 /// What a checkpoint keeps of an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedSession {
-    secret: Secret,
-    newest: Epoch,
+    pub(super) secret: Secret,
+    pub(super) newest: Epoch,
     /// Epochs with the number of records settled.
-    marks: Vec<(Epoch, u64)>,
-    done: Epoch,
-    settled_records: u64,
-    books: Books,
+    pub(super) marks: Vec<(Epoch, u64)>,
+    pub(super) done: Epoch,
+    pub(super) settled_records: u64,
+    pub(super) books: Books,
 }
 
 impl LearnerSession {
@@ -328,7 +328,7 @@ impl LearnerSession {
     }
 
     /// Grants more. The credit is cumulative over the session.
-    pub(super) fn grant(&mut self, bytes: u64) -> Credit {
+    pub(crate) fn grant(&mut self, bytes: u64) -> Credit {
         self.link.granted += bytes;
         Credit { bytes: self.link.granted, records: None }
     }

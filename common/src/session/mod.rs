@@ -12,6 +12,7 @@ pub mod back_off;
 pub mod books;
 pub mod learner;
 pub mod refusal;
+pub mod saved;
 pub mod sessions;
 pub mod work;
 

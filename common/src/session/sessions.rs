@@ -68,13 +68,15 @@ pub struct Sessions {
     /// Sent in sessions that are over, and not free yet.
     orphaned_bytes: u64,
     forgotten: Books,
+    /// Actors forgotten since this was last taken.
+    forgotten_actors: Vec<ActorId>,
 }
 
 /// What a checkpoint keeps of all actors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedSessions {
-    actors: Vec<(ActorId, SavedSession)>,
-    forgotten: Books,
+    pub(super) actors: Vec<(ActorId, SavedSession)>,
+    pub(super) forgotten: Books,
 }
 
 impl Sessions {
@@ -93,12 +95,23 @@ impl Sessions {
             issued_epochs: 0,
             orphaned_bytes: 0,
             forgotten: saved.forgotten,
+            forgotten_actors: Vec::new(),
         }
     }
 
     /// Bytes of the largest record.
     pub fn record_bytes(&self) -> u64 {
         self.config.record_bytes
+    }
+
+    /// One actor as a checkpoint keeps it.
+    pub fn saved(&self, actor: ActorId) -> Option<SavedSession> {
+        self.actors.get(&actor).map(LearnerSession::save)
+    }
+
+    /// The actors that were forgotten since this was last asked.
+    pub fn take_forgotten(&mut self) -> Vec<ActorId> {
+        std::mem::take(&mut self.forgotten_actors)
     }
 
     /// For a checkpoint: what was settled; pending records will be sent again.
@@ -271,6 +284,7 @@ impl Sessions {
             };
             if let Some(actor) = self.actors.remove(&id) {
                 self.forgotten.add(actor.books());
+                self.forgotten_actors.push(id);
             }
         }
     }

@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tributary_common::estimate::EvaluationData;
+use tributary_common::ledger::{Ledger, LedgerError};
 use tributary_common::registry::Task;
 use tributary_common::run_file::RunFile;
 
 use crate::checkpoint::{CheckpointWriter, Contents};
 use crate::dead_letters::DeadLetters;
+use crate::durable::{Decider, Keeper};
 use crate::error::LearnerError;
 use crate::evaluate::{Evaluator, EvaluatorDeps};
 use crate::examine::Examiner;
 use crate::findings::Findings;
-use crate::ingest::{Arrival, Ingest, IngestDeps, IntakeGoals};
+use crate::ingest::{Arrival, Ingest, IngestDeps};
+use crate::intake::{Intake, IntakeGoals};
 use crate::interference::Interference;
+use crate::ledger_writer::{
+    BehindWriter, CommitWriter, Committer, Job, RETRY, WriteBehind, report,
+};
 use crate::lockstep::Lockstep;
 use crate::publish::{Newest, Publisher};
 use crate::redraw::Redraw;
@@ -44,12 +50,17 @@ pub(super) struct Ends {
     pub(super) newest: Newest,
     pub(super) arriving: mpsc::Receiver<Arrival>,
     pub(super) compared: Arc<Notify>,
+    /// Of a durable run.
+    pub(super) commits: Option<(Committer, mpsc::Receiver<Job>)>,
+    /// Where the ledger's thread says why it ends.
+    pub(super) ledger_failed: oneshot::Sender<LedgerError>,
 }
 
 /// Threads that run.
 pub(super) struct Workers {
     pub(super) trainer: Thread<Result<(), TrainError>>,
-    pub(super) ingest: Thread<()>,
+    /// Ingest, the ledger's writer and in a durable run the keeper, in the order in which they end.
+    pub(super) intake: Vec<Thread<()>>,
     pub(super) evaluator: Thread<()>,
     pub(super) writer: Thread<()>,
     /// Dropped: the evaluation compares once more and ends.
@@ -60,9 +71,10 @@ impl Workers {
     pub(super) fn start(
         common: &Common<'_>,
         training: Box<dyn Training>,
+        ledger: Ledger,
         ends: Ends,
     ) -> Result<Self, LearnerError> {
-        let Ends { publisher, newest, arriving, compared } = ends;
+        let Ends { publisher, newest, arriving, compared, commits, ledger_failed } = ends;
         let facts = common.facts;
         let (checkpoints, to_write) = crossbeam_channel::bounded(1);
         let folder = common.directory.join("");
@@ -72,13 +84,19 @@ impl Workers {
         let config = &facts.run_file.evaluation;
         let findings = Findings::new(config, &common.task.environment, &common.data);
         let findings = Arc::new(findings);
-        let ingest = common.ingest(Arc::clone(&findings));
+        let intake = match commits {
+            None => common.ingest(ledger, Arc::clone(&findings), arriving, ledger_failed)?,
+            Some((committer, queue)) => {
+                let found = Arc::clone(&findings);
+                common.durable_ingest(ledger, found, arriving, committer, queue, ledger_failed)?
+            }
+        };
         let evaluator = common.evaluator(newest, findings, compared);
         let (finish_evaluation, finish) = crossbeam_channel::bounded(0);
         let board = Arc::clone(&common.observer.board);
         Ok(Self {
             trainer: spawn("trainer", move || steps.run())?,
-            ingest: spawn("ingest", move || ingest.run(arriving))?,
+            intake,
             evaluator: spawn("evaluation", move || evaluator.run(&finish))?,
             writer: spawn("checkpoints", move || writer.run(&to_write, &board))?,
             finish_evaluation,
@@ -122,24 +140,95 @@ impl Common<'_> {
         replay.redraws().then(draws)
     }
 
-    fn ingest(&self, findings: Arc<Findings>) -> Ingest {
+    fn intake(&self, ledger: &Ledger) -> Result<Intake, LedgerError> {
         let learner = &self.facts.run_file.learner;
         let goals = IntakeGoals { generated: learner.generated, paid: learner.paid };
+        Intake::new(goals, ledger)
+    }
+
+    fn examiner(&self) -> Examiner {
         let Task { environment, undelayed, .. } = &self.task;
+        Examiner::new(Arc::clone(environment), Arc::clone(undelayed))
+    }
+
+    fn yields(&self) -> Yields {
+        let RunFile { exploration, evaluation, .. } = &self.facts.run_file;
+        Yields::new(exploration.settings(), evaluation.good_log_reward)
+    }
+
+    fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(&self.directory.join("rejected.jsonl"))
+    }
+
+    /// The threads of intake where acks do not wait for the disk.
+    fn ingest(
+        &self,
+        ledger: Ledger,
+        findings: Arc<Findings>,
+        arriving: mpsc::Receiver<Arrival>,
+        failed: oneshot::Sender<LedgerError>,
+    ) -> Result<Vec<Thread<()>>, LearnerError> {
+        let intake = self.intake(&ledger)?;
+        let board = Arc::clone(&self.observer.board);
+        let behind = Arc::new(WriteBehind::default());
+        let from = Arc::clone(&behind);
+        let writer = BehindWriter { store: Box::new(ledger), from, board, retry: RETRY };
         let deps = IngestDeps {
-            examiner: Examiner::new(Arc::clone(environment), Arc::clone(undelayed)),
+            examiner: self.examiner(),
             roster: Arc::clone(&self.observer.roster),
             hand_over: Arc::clone(&self.observer.hand_over),
             board: Arc::clone(&self.observer.board),
-            yields: Yields::new(
-                self.facts.run_file.exploration.settings(),
-                self.facts.run_file.evaluation.good_log_reward,
-            ),
+            yields: self.yields(),
             findings,
             lockstep: self.lockstep.clone(),
-            dead_letters: DeadLetters::new(&self.directory.join("rejected.jsonl")),
+            dead_letters: self.dead_letters(),
+            ledger: behind,
         };
-        Ingest::new(goals, deps)
+        let ingest = Ingest::new(intake, deps);
+        Ok(vec![
+            spawn("ingest", move || ingest.run(arriving))?,
+            spawn("ledger", move || report(writer.run(), failed))?,
+        ])
+    }
+
+    /// The threads of intake where acks wait for the disk.
+    fn durable_ingest(
+        &self,
+        ledger: Ledger,
+        findings: Arc<Findings>,
+        arriving: mpsc::Receiver<Arrival>,
+        committer: Committer,
+        queue: mpsc::Receiver<Job>,
+        failed: oneshot::Sender<LedgerError>,
+    ) -> Result<Vec<Thread<()>>, LearnerError> {
+        let decider = Decider {
+            examiner: self.examiner(),
+            hand_over: Arc::clone(&self.observer.hand_over),
+            dead_letters: self.dead_letters(),
+            intake: self.intake(&ledger)?,
+            committer,
+        };
+        // Its bytes are bounded by credit.
+        let (committed, to_keep) = crossbeam_channel::bounded(super::ARRIVALS);
+        let writer = CommitWriter {
+            store: Box::new(ledger),
+            roster: Arc::clone(&self.observer.roster),
+            board: Arc::clone(&self.observer.board),
+            committed,
+            retry: RETRY,
+        };
+        let keeper = Keeper {
+            hand_over: Arc::clone(&self.observer.hand_over),
+            roster: Arc::clone(&self.observer.roster),
+            board: Arc::clone(&self.observer.board),
+            yields: self.yields(),
+            findings,
+        };
+        Ok(vec![
+            spawn("ingest", move || decider.run(arriving))?,
+            spawn("ledger", move || report(writer.run(queue), failed))?,
+            spawn("keeper", move || keeper.run(&to_keep))?,
+        ])
     }
 
     fn evaluator(

@@ -23,6 +23,7 @@ impl Ingest {
             let refused = match lockstep.standing(place, trajectory.policy) {
                 Standing::New => match self.deps.examiner.examine(&trajectory) {
                     Ok(sound) => {
+                        self.note(&sound, &trajectory, arrival.session.actor);
                         tally.accepted += 1;
                         let kept = Some((sound, trajectory.setting));
                         lockstep.answer(arrival.session, index, kept);
@@ -62,9 +63,9 @@ impl Ingest {
                 self.count(sound, *setting);
             }
             self.show();
-            self.is_complete()
+            self.intake.is_complete()
         });
-        if self.is_complete() {
+        if self.intake.is_complete() {
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
         }
     }

@@ -13,7 +13,7 @@ use tributary_proto::limits;
 use tributary_proto::v1::control_server::Control;
 use tributary_proto::v1::{
     ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, KindYield,
-    MetricsRecord, SettingYield, Stall, StatusReply, StatusRequest, WatchRequest,
+    LedgerState, MetricsRecord, SettingYield, Stall, StatusReply, StatusRequest, WatchRequest,
 };
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
@@ -102,6 +102,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
     let figures = &view.figures;
     let state = match figures.state {
         RunState::Recovering => WireRunState::Recovering,
+        RunState::Running if figures.ledger.trouble.is_some() => WireRunState::Degraded,
         RunState::Running => WireRunState::Running,
         RunState::Degraded => WireRunState::Degraded,
         RunState::Stopping => WireRunState::Stopping,
@@ -131,6 +132,13 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         evaluation: figures.evaluation_values().into_iter().collect(),
         warnings: warnings(facts),
         stalls: figures.stalls.iter().map(stall).collect(),
+        ledger: Some(LedgerState {
+            durable: figures.ledger.durable,
+            journal: figures.ledger.journal.clone(),
+            commits: figures.ledger.commits,
+            failures: figures.ledger.failures,
+            trouble: figures.ledger.trouble.clone(),
+        }),
         goals: Some(Goals {
             generated: learner.generated,
             paid: learner.paid,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Status, Streaming};
-use tributary_common::session::learner::{Incoming, Violation};
+use tributary_common::ids::ActorId;
+use tributary_common::session::learner::{Incoming, SavedSession, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode, common_protocol};
 use tributary_common::session::sessions::Admission;
 use tributary_common::session::{SessionKey, batch_bytes, random_stream};
@@ -100,24 +101,39 @@ impl Conversation {
         let secret = self.deps.entropy.secret().map_err(|error| End::Lost(error.to_string()))?;
         let card = Card { name: name.clone(), host: host.clone(), process, attempt };
         let greeted = self.deps.roster.hello(card, resume.as_ref(), secret);
-        let Joined { admission, setting, outbox } = greeted.map_err(End::Refused)?;
+        let Joined { admission, setting, outbox, saved, forgotten } =
+            greeted.map_err(End::Refused)?;
         let identity = admission.identity;
         let (id, epoch) = (identity.actor, identity.epoch);
         tracing::info!(actor = %id, %epoch, name, host, process, software, "actor joins");
         let session = SessionKey { actor: id, epoch };
+        if let Err(end) = self.remember(id, saved, forgotten).await {
+            self.deps.roster.close(session, false);
+            return Err(end);
+        }
         let welcome = LearnerEvent::Welcome(Box::new(self.welcome(protocol, admission, setting)));
-        if let Err(end) = self.keep_and_send(welcome).await {
+        if let Err(end) = self.send(welcome).await {
             self.deps.roster.close(session, false);
             return Err(end);
         }
         Ok((session, outbox))
     }
 
-    /// Sends Welcome behind the sessions being kept.
-    async fn keep_and_send(&self, welcome: LearnerEvent) -> Result<(), End> {
-        let kept = self.deps.keeper.keep_sessions().await;
-        kept.map_err(|error| End::Lost(format!("the session cannot be kept: {error}")))?;
-        self.send(welcome).await
+    /// Waits until the new session is kept; then it may be spoken of.
+    async fn remember(
+        &self,
+        actor: ActorId,
+        saved: Option<SavedSession>,
+        forgotten: Vec<ActorId>,
+    ) -> Result<(), End> {
+        let Some(session) = saved else { return Ok(()) };
+        tokio::select! {
+            biased;
+            () = self.deps.stop.cancelled() => Err(End::Lost("the learner stops".into())),
+            kept = self.deps.keeper.keep(actor, session, forgotten) => {
+                kept.map_err(|error| End::Lost(format!("the session cannot be kept: {error}")))
+            }
+        }
     }
 
     fn welcome(&self, protocol: u32, admission: Admission, exploration_setting: u32) -> Welcome {

@@ -1355,6 +1355,8 @@ pub struct StatusReply {
     /// What to know before trusting the run, for people.
     #[prost(string, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "31")]
+    pub ledger: ::core::option::Option<LedgerState>,
     /// Hand-overs at which somebody waits without progress; empty while all is well.
     #[prost(message, repeated, tag = "36")]
     pub stalls: ::prost::alloc::vec::Vec<Stall>,
@@ -1374,6 +1376,24 @@ pub struct Stall {
     /// Nothing is trained on while this lasts.
     #[prost(bool, tag = "4")]
     pub blocking: bool,
+}
+/// How the learner's ledger is doing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LedgerState {
+    /// Whether acks wait until the disk has what they cover.
+    #[prost(bool, tag = "1")]
+    pub durable: bool,
+    /// How its commits are kept whole, for people.
+    #[prost(string, tag = "2")]
+    pub journal: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub commits: u64,
+    /// How often it could not be written.
+    #[prost(uint64, tag = "4")]
+    pub failures: u64,
+    /// Why it cannot be written now; it is tried again until it can. Set while the state is DEGRADED.
+    #[prost(string, optional, tag = "5")]
+    pub trouble: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// What the actors of one exploration setting have brought. An object belongs to the setting that
 /// found it first, so that the settings add up to `Counters.generated` and, but for objects whose values

@@ -3,6 +3,7 @@
 
 mod actor;
 mod control;
+mod durable;
 mod end;
 mod evaluation;
 mod exploration;

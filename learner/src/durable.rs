@@ -1,0 +1,182 @@
+//! Ingest of a durable run, in three threads: this one decides what becomes of each record, the
+//! ledger's commits it and acks, and the keeper puts what was accepted into replay. An ack waits for
+//! the disk and for nothing else; credit comes back when replay has the trajectories.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use tokio::sync::mpsc;
+use tributary_common::ids::Seq;
+use tributary_common::ledger::{Accepted, Decided, Record, Verdict};
+use tributary_common::session::batch_bytes;
+use tributary_common::session::books::RejectionReason;
+use tributary_common::session::learner::Settlement;
+use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
+
+use crate::dead_letters::DeadLetters;
+use crate::examine::{Examiner, Sound, Unsound};
+use crate::figures::Board;
+use crate::findings::Findings;
+use crate::hand_over::HandOver;
+use crate::ingest::{Arrival, DRAIN_DEADLINE, is_known};
+use crate::intake::Intake;
+use crate::ledger_writer::commit::Committed;
+use crate::ledger_writer::{Committer, Work, observation};
+use crate::outbox::Rejection;
+use crate::roster::Roster;
+use crate::yields::Yields;
+
+/// An accepted trajectory on its way into replay, and the counters as of it.
+pub struct Kept {
+    sound: Sound,
+    setting: u32,
+    is_new: bool,
+    generated: u64,
+    paid: u64,
+    /// The run needs no more.
+    is_last: bool,
+}
+
+/// The thread that decides.
+pub struct Decider {
+    /// Examines each trajectory.
+    pub examiner: Examiner,
+    /// Says whether more is taken.
+    pub hand_over: Arc<HandOver>,
+    /// Where rejected ones are kept.
+    pub dead_letters: DeadLetters,
+    /// What was accepted so far.
+    pub intake: Intake,
+    /// To the ledger.
+    pub committer: Committer,
+}
+
+impl Decider {
+    /// Takes messages until nobody can send any more.
+    pub fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>) {
+        while let Some(arrival) = arrivals.blocking_recv() {
+            let work = self.decide(&arrival);
+            if let Err(error) = self.dead_letters.flush() {
+                tracing::warn!(%error, "rejected trajectories could not be written");
+            }
+            if !self.committer.decided(work) {
+                return;
+            }
+        }
+    }
+
+    fn decide(&mut self, arrival: &Arrival) -> Work {
+        let &Arrival { session, epoch, duplicates, ref batch } = arrival;
+        let (mut records, mut rejections, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for trajectory in batch.iter().skip(duplicates) {
+            let examined = self.examiner.examine(&trajectory);
+            let seen = examined.as_ref().ok();
+            let seen = seen.map(|sound| observation(sound, &trajectory, session.actor));
+            let verdict = match examined.and_then(|sound| self.accept(sound, &trajectory)) {
+                Ok((accepted, keep)) => {
+                    kept.push(keep);
+                    Verdict::Accepted(accepted)
+                }
+                Err(unsound) => {
+                    let reason = unsound.reason;
+                    rejections.push(self.reject(arrival, &trajectory, unsound));
+                    Verdict::Rejected(reason)
+                }
+            };
+            records.push(Record { verdict, observation: seen });
+        }
+        let first = Seq(batch.first_seq.0 + duplicates as u64);
+        let duplicates = duplicates as u64;
+        let decided = Decided { actor: session.actor, epoch, first, duplicates, records };
+        Work { decided, session, rejections, kept, bytes: batch_bytes(batch) }
+    }
+
+    fn accept(
+        &mut self,
+        sound: Sound,
+        trajectory: &TrajectoryView<'_>,
+    ) -> Result<(Accepted, Kept), Unsound> {
+        if self.intake.is_complete() || self.hand_over.is_closed() {
+            let detail = "the run has all the trajectories that it asked for".to_owned();
+            return Err(Unsound { reason: RejectionReason::RunComplete, detail, step: None });
+        }
+        let ordinal = self.intake.generated();
+        let is_new = self.intake.accept(sound.key, is_known(trajectory.kind, trajectory.seconds));
+        let &TrajectoryView { kind, setting, log_mu, .. } = trajectory;
+        let actions = sound.actions.clone();
+        let (generated, paid) = (self.intake.generated(), self.intake.paid());
+        let is_last = self.intake.is_complete();
+        let kept = Kept { sound, setting, is_new, generated, paid, is_last };
+        Ok((Accepted { ordinal, actions, kind, setting, log_mu }, kept))
+    }
+
+    fn reject(
+        &mut self,
+        arrival: &Arrival,
+        trajectory: &TrajectoryView<'_>,
+        unsound: Unsound,
+    ) -> Rejection {
+        let Unsound { reason, detail, step } = unsound;
+        let rejection =
+            Rejection { epoch: arrival.epoch, seq: trajectory.seq, reason, detail, step };
+        if reason != RejectionReason::RunComplete {
+            let added = self.dead_letters.add(arrival.session.actor, &rejection, trajectory);
+            if let Err(error) = added {
+                tracing::warn!(%error, "a rejected trajectory could not be written");
+            }
+        }
+        rejection
+    }
+}
+
+/// The thread that puts into replay what is on disk.
+pub struct Keeper {
+    /// Replay.
+    pub hand_over: Arc<HandOver>,
+    /// Whose credit comes back.
+    pub roster: Arc<Roster>,
+    /// Where it is counted.
+    pub board: Arc<Board>,
+    /// What each exploration setting brings.
+    pub yields: Yields,
+    /// What is found.
+    pub findings: Arc<Findings>,
+}
+
+impl Keeper {
+    /// Takes what was committed until nothing more can be.
+    pub fn run(mut self, committed: &Receiver<Committed>) {
+        self.board.update(|figures| figures.yields = self.yields.rows().to_vec());
+        for Committed { session, epoch, kept, bytes } in committed {
+            for kept in &kept {
+                self.keep(kept);
+            }
+            let modes = self.findings.modes();
+            self.board.update(|figures| {
+                figures.evaluation.modes = modes;
+                if let Some(Kept { generated, paid, .. }) = kept.last() {
+                    figures.accept(*generated, *paid);
+                }
+                self.yields.rows().clone_into(&mut figures.yields);
+            });
+            let settlement = Settlement { epoch, accepted: 0, duplicate: 0, rejected: &[], bytes };
+            if let Err(error) = self.roster.settle(session, &settlement, &[]) {
+                tracing::error!(actor = %session.actor, %error, "credit could not be given back");
+            }
+        }
+    }
+
+    fn keep(&mut self, kept: &Kept) {
+        let Kept { sound, setting, is_new, generated, paid, is_last } = kept;
+        let waited = self.hand_over.insert_committed(sound);
+        self.board.update(|figures| figures.waited("keeper.replay", waited));
+        self.yields.count(*setting, sound.kind, *is_new, sound.log_reward);
+        let is_forward = sound.kind == TrajectoryKind::Forward;
+        self.findings.see(&sound.built, sound.log_reward.get(), *is_new, is_forward);
+        if *is_last {
+            self.board.update(|figures| figures.accept(*generated, *paid));
+            self.hand_over.close_intake();
+            self.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The ledger's thread. In a durable run it commits whatever is queued when the last sync ends
+//! ([`commit`]); in others it writes values of objects behind the run ([`behind`]).
+
+pub mod behind;
+pub mod commit;
+
+#[cfg(test)]
+mod tests;
+
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+use tributary_common::ids::ActorId;
+use tributary_common::ledger::{Entry, Ledger, LedgerError, Observation};
+use tributary_common::trajectory::TrajectoryView;
+
+pub use behind::{BehindWriter, WriteBehind};
+pub use commit::{CommitWriter, Committer, Job, Work};
+
+use crate::examine::Sound;
+use crate::figures::Board;
+use crate::ingest::is_known;
+
+/// Time between two tries to write on a full disk.
+pub const RETRY: Duration = Duration::from_millis(500);
+
+/// Where a writer writes: the ledger, or in tests one whose disk fails when it is told to.
+pub trait Store: Send {
+    /// See [`Ledger::commit`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError>;
+
+    /// See [`Ledger::observe`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn observe(&mut self, observations: &[Observation]) -> Result<(), LedgerError>;
+
+    /// See [`Ledger::forget_below`].
+    ///
+    /// # Errors
+    /// Nothing was deleted.
+    fn forget_below(&mut self, ordinal: u64) -> Result<usize, LedgerError>;
+
+    /// See [`Ledger::close`].
+    ///
+    /// # Errors
+    /// The disk's.
+    fn close(self: Box<Self>) -> Result<(), LedgerError>;
+}
+
+impl Store for Ledger {
+    fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+        Ledger::commit(self, entries)
+    }
+
+    fn observe(&mut self, observations: &[Observation]) -> Result<(), LedgerError> {
+        Ledger::observe(self, observations)
+    }
+
+    fn forget_below(&mut self, ordinal: u64) -> Result<usize, LedgerError> {
+        Ledger::forget_below(self, ordinal)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), LedgerError> {
+        Ledger::close(*self)
+    }
+}
+
+/// Writes until it is written; waits as long as the disk is full. The board shows why.
+fn persist<T>(
+    board: &Board,
+    retry: Duration,
+    mut write: impl FnMut() -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    let mut is_told = false;
+    loop {
+        match write() {
+            Ok(written) => {
+                board.update(|figures| {
+                    figures.ledger.commits += 1;
+                    figures.ledger.trouble = None;
+                });
+                if is_told {
+                    tracing::info!("the ledger can be written again");
+                }
+                return Ok(written);
+            }
+            Err(error) if error.is_transient() => {
+                if !is_told {
+                    tracing::error!(%error, "degraded: nothing is acked until the ledger is written");
+                    is_told = true;
+                }
+                board.update(|figures| {
+                    figures.ledger.failures += 1;
+                    figures.ledger.trouble = Some(error.to_string());
+                });
+                thread::sleep(retry);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Runs a writer's thread; an error of the ledger goes to whoever ends the program.
+pub fn report(result: Result<(), LedgerError>, failed: oneshot::Sender<LedgerError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the ledger cannot be written: the learner ends");
+        // Nobody waits for it when the program is already on its way out.
+        let _ = failed.send(error);
+    }
+}
+
+/// What a sound trajectory says of its object.
+pub fn observation(sound: &Sound, trajectory: &TrajectoryView<'_>, actor: ActorId) -> Observation {
+    Observation {
+        key: sound.key,
+        object: sound.built.clone(),
+        raw: trajectory.raw.to_vec(),
+        seconds: trajectory.seconds,
+        actor,
+        policy: trajectory.policy,
+        is_measured: !is_known(trajectory.kind, trajectory.seconds),
+        seen: 1,
+        time: now(),
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> f64 {
+    // A clock before 1970 is recorded as that.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
