@@ -1,5 +1,5 @@
 //! Ingest of a durable run, in three threads: this one decides what becomes of each record, the
-//! ledger's commits it and acks, and the keeper puts what was accepted into replay. An ack waits for
+//! ledger's commits it and acks, and the inserter puts what was accepted into replay. An ack waits for
 //! the disk and for nothing else; credit comes back when replay has the trajectories.
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tributary_common::session::learner::Settlement;
 use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
 
 use crate::dead_letters::DeadLetters;
+use crate::edges::Edge;
 use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
@@ -49,6 +50,8 @@ pub struct Decider {
     pub intake: Intake,
     /// To the ledger.
     pub committer: Committer,
+    /// Where waits are marked.
+    pub board: Arc<Board>,
 }
 
 impl Decider {
@@ -59,7 +62,10 @@ impl Decider {
             if let Err(error) = self.dead_letters.flush() {
                 tracing::warn!(%error, "rejected trajectories could not be written");
             }
-            if !self.committer.decided(work) {
+            let waiting = self.board.wait(Edge::IngestLedger);
+            let is_taken = self.committer.decided(work);
+            drop(waiting);
+            if !is_taken {
                 return;
             }
         }
@@ -130,7 +136,7 @@ impl Decider {
 }
 
 /// The thread that puts into replay what is on disk.
-pub struct Keeper {
+pub struct Inserter {
     /// Replay.
     pub hand_over: Arc<HandOver>,
     /// Whose credit comes back.
@@ -143,7 +149,7 @@ pub struct Keeper {
     pub findings: Arc<Findings>,
 }
 
-impl Keeper {
+impl Inserter {
     /// Takes what was committed until nothing more can be.
     pub fn run(mut self, committed: &Receiver<Committed>) {
         self.board.update(|figures| figures.yields = self.yields.rows().to_vec());
@@ -168,8 +174,10 @@ impl Keeper {
 
     fn keep(&mut self, kept: &Kept) {
         let Kept { sound, setting, is_new, generated, paid, is_last } = kept;
+        let waiting = self.board.wait(Edge::IngestReplay);
         let waited = self.hand_over.insert_committed(sound);
-        self.board.update(|figures| figures.waited("keeper.replay", waited));
+        drop(waiting);
+        self.board.update(|figures| figures.waited("inserter.replay", waited));
         self.yields.count(*setting, sound.kind, *is_new, sound.log_reward);
         let is_forward = sound.kind == TrajectoryKind::Forward;
         self.findings.see(&sound.built, sound.log_reward.get(), *is_new, is_forward);

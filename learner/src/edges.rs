@@ -19,6 +19,10 @@ pub enum Edge {
     TrainerCheckpoint,
     /// Ingest waits for room in replay.
     IngestReplay,
+    /// Ingest waits for the ledger to take what it decided.
+    IngestLedger,
+    /// The ledger waits for the disk.
+    LedgerDisk,
     /// Sessions wait for ingest to take what they received.
     SessionsIngest,
     /// The writer of checkpoints waits for the disk.
@@ -31,12 +35,14 @@ pub enum Edge {
 
 impl Edge {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TrainerData,
         Self::TrainerRedraw,
         Self::TrainerUpdate,
         Self::TrainerCheckpoint,
         Self::IngestReplay,
+        Self::IngestLedger,
+        Self::LedgerDisk,
         Self::SessionsIngest,
         Self::CheckpointsDisk,
         Self::ActorsCredit,
@@ -51,6 +57,8 @@ impl Edge {
             Self::TrainerUpdate => "trainer.update",
             Self::TrainerCheckpoint => "trainer.checkpoint",
             Self::IngestReplay => "ingest.replay",
+            Self::IngestLedger => "ingest.ledger",
+            Self::LedgerDisk => "ledger.disk",
             Self::SessionsIngest => "sessions.ingest",
             Self::CheckpointsDisk => "checkpoints.disk",
             Self::ActorsCredit => "actors.credit",

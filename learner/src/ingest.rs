@@ -161,7 +161,9 @@ impl Ingest {
 
     /// Notes what a trajectory says of its object, for the ledger.
     fn note(&self, sound: &Sound, trajectory: &TrajectoryView<'_>, actor: ActorId) {
+        let waiting = self.deps.board.wait(Edge::IngestLedger);
         let waited = self.deps.ledger.note(observation(sound, trajectory, actor));
+        drop(waiting);
         if !waited.is_zero() {
             self.deps.board.update(|figures| figures.waited("ingest.ledger", waited));
         }

@@ -11,7 +11,7 @@ use tributary_common::run_file::RunFile;
 
 use crate::checkpoint::{CheckpointWriter, Contents};
 use crate::dead_letters::DeadLetters;
-use crate::durable::{Decider, Keeper};
+use crate::durable::{Decider, Inserter};
 use crate::error::LearnerError;
 use crate::evaluate::{Evaluator, EvaluatorDeps};
 use crate::examine::Examiner;
@@ -207,6 +207,7 @@ impl Common<'_> {
             dead_letters: self.dead_letters(),
             intake: self.intake(&ledger)?,
             committer,
+            board: Arc::clone(&self.observer.board),
         };
         // Its bytes are bounded by credit.
         let (committed, to_keep) = crossbeam_channel::bounded(super::ARRIVALS);
@@ -217,7 +218,7 @@ impl Common<'_> {
             committed,
             retry: RETRY,
         };
-        let keeper = Keeper {
+        let inserter = Inserter {
             hand_over: Arc::clone(&self.observer.hand_over),
             roster: Arc::clone(&self.observer.roster),
             board: Arc::clone(&self.observer.board),
@@ -227,7 +228,7 @@ impl Common<'_> {
         Ok(vec![
             spawn("ingest", move || decider.run(arriving))?,
             spawn("ledger", move || report(writer.run(queue), failed))?,
-            spawn("keeper", move || keeper.run(&to_keep))?,
+            spawn("inserter", move || inserter.run(&to_keep))?,
         ])
     }
 

@@ -18,6 +18,7 @@ use tributary_common::trajectory::TrajectoryView;
 pub use behind::{BehindWriter, WriteBehind};
 pub use commit::{CommitWriter, Committer, Job, Work};
 
+use crate::edges::Edge;
 use crate::examine::Sound;
 use crate::figures::Board;
 use crate::ingest::is_known;
@@ -77,6 +78,7 @@ fn persist<T>(
     mut write: impl FnMut() -> Result<T, LedgerError>,
 ) -> Result<T, LedgerError> {
     let mut is_told = false;
+    let _waiting = board.wait(Edge::LedgerDisk);
     loop {
         match write() {
             Ok(written) => {

@@ -29,6 +29,14 @@ pub(super) fn reason(edge: Edge, now: &Look, before: &Look) -> String {
                 no_room(now)
             )
         }
+        Edge::IngestLedger => {
+            "ingest waits for the ledger, which takes nothing: see its own waits".to_owned()
+        }
+        Edge::LedgerDisk => {
+            "the ledger waits for the disk, which is slow or full; nothing is lost, and what is not \
+             written is not acked in a durable run"
+                .to_owned()
+        }
         Edge::SessionsIngest => {
             "sessions wait for ingest, which takes nothing: see its own waits".to_owned()
         }
