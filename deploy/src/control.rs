@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Status, Streaming};
 use tributary_proto::code::Code;
-use tributary_proto::credentials::{Line, explained};
+use tributary_proto::credentials::{Dialer, Line};
 use tributary_proto::limits;
 use tributary_proto::v1::control_client::ControlClient;
 use tributary_proto::v1::{MetricsRecord, StatusReply, StatusRequest, WatchRequest};
@@ -30,6 +30,7 @@ pub(crate) fn block_on<T>(
 #[derive(Clone)]
 pub(crate) struct Control {
     client: ControlClient<Line>,
+    dialer: Dialer,
     address: String,
 }
 
@@ -37,11 +38,13 @@ impl Control {
     /// Connects.
     pub(crate) async fn connect(target: &Target) -> Result<Self, CommandError> {
         let address = &target.address;
-        let line = target.credentials.dialer(address)?.connect().await.map_err(|error| {
-            let reason = explained(&error).trim_start_matches("transport error: ").to_owned();
+        let dialer = target.credentials.dialer(address)?;
+        let line = dialer.connect().await.map_err(|error| {
+            let reason =
+                dialer.explained(&error).trim_start_matches("transport error: ").to_owned();
             CommandError::Unreachable { address: address.clone(), reason }
         })?;
-        Ok(Self { client: limits::control_client(line), address: address.clone() })
+        Ok(Self { client: limits::control_client(line), dialer, address: address.clone() })
     }
 
     /// Everything about the run, now.
@@ -66,7 +69,7 @@ impl Control {
         }
         let reason = match status.message() {
             "" => status.code().description().to_owned(),
-            _ => explained(status),
+            _ => self.dialer.explained(status),
         };
         CommandError::Unreachable { address, reason }
     }

@@ -34,6 +34,7 @@ pub struct CredentialFiles {
 #[derive(Clone, Default)]
 pub struct Credentials {
     tls: Option<ClientTlsConfig>,
+    has_certificate: bool,
     token: Option<Token>,
 }
 
@@ -99,7 +100,7 @@ impl Credentials {
             (Some(_), Some(_), None) => return Err(CredentialsError::Incomplete("--key")),
         };
         let token = token.as_deref().map(Token::read).transpose()?;
-        Ok(Self { tls, token })
+        Ok(Self { tls, has_certificate: certificate.is_some(), token })
     }
 
     /// The same with this token, unless there is one already.
@@ -133,7 +134,8 @@ impl Credentials {
             value.set_sensitive(true);
             Ok(value)
         });
-        Ok(Dialer { endpoint, bearer: Bearer(token.transpose()?) })
+        let shows_nothing = is_tls && !self.has_certificate;
+        Ok(Dialer { endpoint, bearer: Bearer(token.transpose()?), shows_nothing })
     }
 }
 
@@ -159,9 +161,22 @@ pub type Line = InterceptedService<Channel, Bearer>;
 pub struct Dialer {
     endpoint: Endpoint,
     bearer: Bearer,
+    /// It speaks TLS and has no certificate to show.
+    shows_nothing: bool,
 }
 
 impl Dialer {
+    /// An error of a connection or call with its causes, and what to do.
+    pub fn explained(&self, error: &dyn Error) -> String {
+        let text = explained(error);
+        // A learner that wants a certificate ends the connection; the alert that says so can be lost.
+        let was_cut = CUT.iter().any(|words| text.contains(words)) && advice(&text).is_none();
+        match self.shows_nothing && was_cut {
+            true => format!("{text}; perhaps {NO_CERTIFICATE}"),
+            false => text,
+        }
+    }
+
     /// A new connection.
     ///
     /// # Errors
@@ -220,6 +235,12 @@ pub fn explained(error: &dyn Error) -> String {
     }
 }
 
+/// What to do without a certificate.
+const NO_CERTIFICATE: &str = "the learner wants a certificate: give --cert and --key as well";
+
+/// How a connection ends that the other side has cut.
+const CUT: [&str; 3] = ["broken pipe", "reset by peer", "closed"];
+
 /// As rustls words what is wrong, as an error of its own or as an alert of the other side.
 const ADVICE: [(&[&str], &str); 6] = [
     (
@@ -227,7 +248,7 @@ const ADVICE: [(&[&str], &str); 6] = [
         "a certificate is not valid at this time: compare the clocks of both machines (`date -u`), or \
          make new certificates with `tributary certs`",
     ),
-    (&["CertificateRequired"], "the learner wants a certificate: give --cert and --key as well"),
+    (&["CertificateRequired"], NO_CERTIFICATE),
     (
         &["UnknownIssuer", "UnknownCA", "BadSignature", "DecryptError"],
         "the two sides have certificates of different authorities: give the --ca that signed the \

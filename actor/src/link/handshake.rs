@@ -17,7 +17,7 @@ use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_proto::convert::actor::{ActorEvent, Hello};
 use tributary_proto::convert::learner::{LearnerEvent, Welcome};
-use tributary_proto::credentials::{Line, explained};
+use tributary_proto::credentials::Line;
 use tributary_proto::limits;
 use tributary_proto::v1::{self, ActorMessage, LearnerMessage};
 
@@ -53,7 +53,7 @@ impl Link {
     /// Connects, says hello, builds the run's task at the first time, and says ready.
     pub(super) async fn connect(&mut self) -> Result<Connection, Break> {
         let line = self.surroundings.connect(&self.dialer).await;
-        let channel = line.map_err(|error| Break::lost(explained(&error)))?;
+        let channel = line.map_err(|error| Break::lost(self.dialer.explained(&error)))?;
         let (up, outbox) = mpsc::channel(OUTBOX);
         let hello = self.hello()?;
         say(&up, ActorEvent::Hello(hello)).await?;
