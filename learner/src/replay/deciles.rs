@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
+use super::columns::{BadColumns, Columns, index};
+
 /// Trajectories between two looks at what is slow, and how many the look is at.
 const LOOK_EVERY: u32 = 100;
 const LOOKED_AT: usize = 1_000;
@@ -51,6 +53,32 @@ impl Deciles {
 
     pub(super) fn rejected(&mut self, seconds: f32) {
         self.row(seconds).rejected += 1;
+    }
+
+    pub(super) fn save(&self, columns: &mut Columns) {
+        columns.put_real("deciles.recent", self.recent.iter().map(|&seconds| f64::from(seconds)));
+        columns.put_real("deciles.seconds", self.rows.iter().map(|row| f64::from(row.seconds)));
+        let counts = |row: &Decile| [row.inserted, row.redrawn, row.rejected];
+        columns.put("deciles.counts", self.rows.iter().flat_map(counts));
+        columns.put("deciles.until_look", [u64::from(self.until_look)]);
+    }
+
+    pub(super) fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
+        let recent = columns.real("deciles.recent")?;
+        self.recent = recent.iter().take(LOOKED_AT).map(|&seconds| seconds as f32).collect();
+        let (seconds, counts) =
+            (columns.real("deciles.seconds")?, columns.whole("deciles.counts")?);
+        if seconds.len() != self.rows.len() || counts.len() != 3 * self.rows.len() {
+            return Err(BadColumns::Unfit("deciles.counts"));
+        }
+        let saved = seconds.iter().zip(counts.chunks_exact(3));
+        for (row, (&seconds, counts)) in self.rows.iter_mut().zip(saved) {
+            let [inserted, redrawn, rejected] = [counts[0], counts[1], counts[2]];
+            *row = Decile { seconds: seconds as f32, inserted, redrawn, rejected };
+        }
+        let name = "deciles.until_look";
+        self.until_look = index(name, columns.one(name)?, LOOK_EVERY as usize + 1)? as u32;
+        Ok(())
     }
 
     pub(super) fn rows(&self) -> &[Decile; 10] {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use tributary_common::environment::Environment;
 use tributary_common::object::Object;
 
+use super::columns::{BadColumns, Columns, index};
+
 /// The best residents of which no two are near each other, at most `among` of them.
 ///
 /// A new object that is nearer than `distance` to a leader that is no worse is barred from the best.
@@ -48,6 +50,26 @@ impl Diversity {
         self.leaders.insert(worse, Leader { slot, log_reward, object: object.clone() });
         self.leaders.truncate(self.among);
         barred
+    }
+
+    /// The slots of the leaders, best first.
+    pub(super) fn save(&self, columns: &mut Columns) {
+        columns.put("leaders", self.leaders.iter().map(|leader| leader.slot as u64));
+    }
+
+    /// Those that were saved; `resident` gives the object and log R of a slot.
+    pub(super) fn restore(
+        &mut self,
+        columns: &Columns,
+        resident: impl Fn(usize) -> Option<(Object, f64)>,
+    ) -> Result<(), BadColumns> {
+        let slots = columns.slots()?;
+        for &slot in columns.whole("leaders")? {
+            let slot = index("leaders", slot, slots)?;
+            let (object, log_reward) = resident(slot).ok_or(BadColumns::Unfit("leaders"))?;
+            self.leaders.push(Leader { slot, log_reward, object });
+        }
+        Ok(())
     }
 
     pub(super) fn removed(&mut self, slot: usize) {

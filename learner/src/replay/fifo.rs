@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tributary_common::random::Stream;
 
 use super::Selector;
+use super::columns::{BadColumns, Columns, index};
 
 #[derive(Default)]
 pub(super) struct Fifo {
@@ -31,6 +32,29 @@ impl Fifo {
 }
 
 impl Selector for Fifo {
+    fn save(&self, columns: &mut Columns) {
+        columns.put("fifo.turn", self.places.iter().map(|place| place.turn));
+        columns.put("fifo.left", self.places.iter().map(|place| place.left));
+        // A slot whose resident has left keeps its numbers; only those in the queue count.
+        columns.put("fifo.queued", self.queue.values().map(|&slot| slot as u64));
+        columns.put("fifo.next_turn", [self.next_turn]);
+    }
+
+    fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
+        let (turns, left) = (columns.whole("fifo.turn")?, columns.whole("fifo.left")?);
+        if turns.len() != left.len() {
+            return Err(BadColumns::Unfit("fifo.left"));
+        }
+        let places = turns.iter().zip(left).map(|(&turn, &left)| Place { turn, left });
+        self.places = places.collect();
+        for &slot in columns.whole("fifo.queued")? {
+            let slot = index("fifo.queued", slot, self.places.len())?;
+            self.queue.insert(self.places[slot].turn, slot);
+        }
+        self.next_turn = columns.one("fifo.next_turn")?;
+        Ok(())
+    }
+
     fn inserted(&mut self, slot: usize, uses: u64, _: f64) {
         if self.places.len() <= slot {
             self.places.resize(slot + 1, Place::default());

@@ -2,6 +2,8 @@
 
 use tributary_common::random::Stream;
 
+use super::columns::{BadColumns, Columns, index};
+
 /// Slots, in no order; all operations take constant time.
 #[derive(Default)]
 pub(super) struct Members {
@@ -34,6 +36,24 @@ impl Members {
 
     pub(super) fn draw(&self, stream: &mut Stream) -> Option<usize> {
         (!self.list.is_empty()).then(|| self.list[stream.below(self.list.len())])
+    }
+
+    /// The members in their order.
+    pub(super) fn save(&self, name: &'static str, columns: &mut Columns) {
+        columns.put(name, self.list.iter().map(|&slot| slot as u64));
+    }
+
+    /// Those that were saved, of so many slots.
+    pub(super) fn restore(
+        name: &'static str,
+        columns: &Columns,
+        slots: usize,
+    ) -> Result<Self, BadColumns> {
+        let mut members = Self::default();
+        for &slot in columns.whole(name)? {
+            members.insert(index(name, slot, slots)?);
+        }
+        Ok(members)
     }
 
     #[cfg(test)]

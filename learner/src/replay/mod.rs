@@ -6,6 +6,7 @@
 //! of that, and the sample says that another path is to be drawn. A new selector is one file and one
 //! line in `selector`; `docs/replay.md` says what each is for.
 
+mod columns;
 mod counters;
 mod deciles;
 mod diversity;
@@ -18,6 +19,7 @@ mod prioritized;
 mod rate_limiter;
 mod residents;
 mod samples;
+mod saving;
 mod shares;
 mod staleness;
 mod top_fraction;
@@ -32,6 +34,7 @@ use tributary_common::run_file::{self, Duplicates, Keep, Selector as SelectorKin
 use tributary_common::trajectory::TrajectoryKind;
 
 use crate::examine::Sound;
+pub use columns::{BadColumns, Columns};
 pub use counters::Counters;
 pub use deciles::Decile;
 use diversity::Diversity;
@@ -65,6 +68,12 @@ trait Selector: Send {
 
     /// A resident; none if there is nobody to pick.
     fn pick(&mut self, stream: &mut Stream) -> Option<usize>;
+
+    /// Adds what does not follow from the run file and the residents.
+    fn save(&self, columns: &mut Columns);
+
+    /// Takes that up again; nobody is in yet.
+    fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns>;
 
     /// These were trained on, with these squared residuals of trajectory balance, in squared nats.
     fn trained(&mut self, _slots: &[usize], _squared_residuals: &[f64]) {}

@@ -8,6 +8,7 @@ use tributary_common::random::Stream;
 use tributary_common::run_file::Priority;
 
 use super::Selector;
+use super::columns::{BadColumns, Columns, index};
 use super::log_sum_tree::LogSumTree;
 
 /// The least loss that counts, in squared nats: what is balanced is still drawn now and then.
@@ -42,6 +43,28 @@ impl Prioritized {
 }
 
 impl Selector for Prioritized {
+    fn save(&self, columns: &mut Columns) {
+        let slots = 0..self.tree.slots();
+        columns.put_real("prioritized.log_weight", slots.map(|slot| self.tree.get(slot)));
+        columns.put_real("prioritized.untrained", [self.untrained]);
+        columns.put("prioritized.residents", [self.residents as u64]);
+    }
+
+    fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
+        let log_weights = columns.real("prioritized.log_weight")?;
+        self.tree = LogSumTree::new(log_weights.len());
+        for (slot, &log_weight) in log_weights.iter().enumerate() {
+            self.tree.set(slot, log_weight);
+        }
+        let &[untrained] = columns.real("prioritized.untrained")? else {
+            return Err(BadColumns::Unfit("prioritized.untrained"));
+        };
+        self.untrained = untrained;
+        let name = "prioritized.residents";
+        self.residents = index(name, columns.one(name)?, log_weights.len() + 1)?;
+        Ok(())
+    }
+
     fn inserted(&mut self, slot: usize, _: u64, log_reward: f64) {
         if slot >= self.tree.slots() {
             self.grow(slot + 1);

@@ -1,5 +1,7 @@
 //! Holds the uses of each trajectory to `samples_per_insert`.
 
+use super::columns::{BadColumns, Columns};
+
 /// Lets insertions and draws run ahead of each other only within a band.
 ///
 /// `due = floor(samples_per_insert · inserted) - forfeited - sampled` is what training still owes
@@ -66,6 +68,19 @@ impl RateLimiter {
         let before = self.granted;
         self.granted = (self.samples_per_insert * self.inserted as f64).floor() as u64;
         self.granted - before
+    }
+
+    /// What does not follow from the run file.
+    pub(super) fn save(&self, columns: &mut Columns) {
+        columns.put("limiter", [self.inserted, self.granted, self.settled]);
+    }
+
+    pub(super) fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
+        let &[inserted, granted, settled] = columns.whole("limiter")? else {
+            return Err(BadColumns::Unfit("limiter"));
+        };
+        (self.inserted, self.granted, self.settled) = (inserted, granted, settled);
+        Ok(())
     }
 
     /// So many trajectories were drawn.

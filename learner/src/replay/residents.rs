@@ -87,6 +87,49 @@ impl Residents {
         self.by_age.get(&ordinal).copied()
     }
 
+    /// All with their slots, by slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Resident)> {
+        let all = self.slots.iter().enumerate();
+        all.filter_map(|(slot, resident)| Some((slot, resident.as_ref()?)))
+    }
+
+    /// Slots, the free ones among them.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Free slots, in the order in which they will be taken from the end.
+    pub(super) fn free(&self) -> &[usize] {
+        &self.free
+    }
+
+    /// These, in so many slots of which these are free; none if a slot or an ordinal is taken twice
+    /// or a slot is neither.
+    pub(super) fn of(
+        slots: usize,
+        free: Vec<usize>,
+        mut residents: Vec<(usize, Resident)>,
+    ) -> Option<Self> {
+        if slots != free.len() + residents.len() {
+            return None;
+        }
+        residents.sort_by_key(|(_, resident)| resident.ordinal);
+        let mut all = Self { free, ..Self::default() };
+        all.slots.resize_with(slots, || None);
+        for (slot, resident) in residents {
+            all.by_object.insert(resident.object, slot);
+            let older = all.by_age.insert(resident.ordinal, slot);
+            if older.is_some() || all.slots[slot].replace(resident).is_some() {
+                return None;
+            }
+        }
+        let is_free = |slot: &usize| all.slots.get(*slot).is_some_and(Option::is_none);
+        let mut distinct = all.free.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        (distinct.len() == all.free.len() && all.free.iter().all(is_free)).then_some(all)
+    }
+
     /// The newest with this object.
     pub(super) fn with_object(&self, object: u64) -> Option<usize> {
         self.by_object.get(&object).copied()

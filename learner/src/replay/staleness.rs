@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tributary_common::run_file::{self, Keep, Stale};
 
+use super::columns::{BadColumns, Columns};
 use super::deciles::{Decile, Deciles};
 use super::residents::Resident;
 
@@ -43,6 +44,22 @@ impl Staleness {
 
     pub(super) fn removed(&mut self, slot: usize, resident: &Resident) {
         self.by_step.remove(&(resident.policy.step, slot));
+    }
+
+    /// A resident that was saved: as [`inserted`](Self::inserted), unless its path does not count any
+    /// more.
+    pub(super) fn take_up(&mut self, slot: usize, resident: &Resident) {
+        if !resident.is_stale && !(self.drops_used && resident.used > 0) {
+            self.by_step.insert((resident.policy.step, slot));
+        }
+    }
+
+    pub(super) fn save(&self, columns: &mut Columns) {
+        self.deciles.save(columns);
+    }
+
+    pub(super) fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
+        self.deciles.restore(columns)
     }
 
     /// Takes out a slot whose path is too old for the update after this step: weights that have

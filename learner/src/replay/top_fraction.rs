@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use tributary_common::random::Stream;
 
 use super::Selector;
+use super::columns::{BadColumns, Columns, index};
 use super::members::Members;
 
 pub(super) struct TopFraction {
@@ -88,6 +89,38 @@ impl TopFraction {
 }
 
 impl Selector for TopFraction {
+    fn save(&self, columns: &mut Columns) {
+        self.best.members.save("best", columns);
+        self.rest.members.save("rest", columns);
+        let places = || self.places.iter();
+        columns.put("top.insertion", places().map(|place| place.ranked.insertion));
+        columns.put("top.is_barred", places().map(|place| u64::from(place.is_barred)));
+        columns.put_real("top.log_reward", places().map(|place| place.ranked.log_reward));
+        columns.put("top.insertions", [self.insertions]);
+    }
+
+    fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
+        let insertions = columns.whole("top.insertion")?;
+        let log_rewards = columns.real("top.log_reward")?;
+        let barred = columns.whole("top.is_barred")?;
+        if insertions.len() != log_rewards.len() || insertions.len() != barred.len() {
+            return Err(BadColumns::Unfit("top.is_barred"));
+        }
+        let place = |(slot, (&insertion, &log_reward)): (usize, (&u64, &f64))| Place {
+            ranked: Ranked { log_reward, insertion, slot },
+            is_best: false,
+            is_barred: barred[slot] == 1,
+        };
+        self.places = insertions.iter().zip(log_rewards).enumerate().map(place).collect();
+        self.insertions = columns.one("top.insertions")?;
+        for (is_best, name) in [(true, "best"), (false, "rest")] {
+            for &slot in columns.whole(name)? {
+                self.join(index(name, slot, self.places.len())?, is_best);
+            }
+        }
+        Ok(())
+    }
+
     fn inserted(&mut self, slot: usize, _: u64, log_reward: f64) {
         if self.places.len() <= slot {
             self.places.resize(slot + 1, Place::default());
