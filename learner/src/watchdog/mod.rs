@@ -1,7 +1,7 @@
 //! The watchdog: names the hand-over at which somebody waits without progress, and the probable
 //! reason, in the log, in status and in metrics; and says whether the run gets on.
 //!
-//! [`rule`] decides from one [`Look`] a second and knows no clock; [`reason`] has the words;
+//! `rule` decides from one [`Look`] a second and knows no clock; `reason` has the words;
 //! [`Vitals`] is what the rest of the learner shares with it.
 
 mod look;
