@@ -49,7 +49,8 @@ impl Staleness {
     /// A resident that was saved: as [`inserted`](Self::inserted), unless its path does not count any
     /// more.
     pub(super) fn take_up(&mut self, slot: usize, resident: &Resident) {
-        if !resident.is_stale && !(self.drops_used && resident.used > 0) {
+        let is_dropped = self.drops_used && resident.used > 0;
+        if !is_dropped && !resident.is_stale {
             self.by_step.insert((resident.policy.step, slot));
         }
     }
