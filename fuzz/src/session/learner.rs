@@ -141,6 +141,7 @@ impl World {
         let settlement = Settlement {
             epoch: incoming.epoch,
             accepted: fresh - rejected as u64,
+            duplicate: 0,
             rejected: &REASONS[..rejected],
             bytes: incoming.bytes,
         };
