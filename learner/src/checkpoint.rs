@@ -1,58 +1,35 @@
-//! Writing checkpoints: beside the training, whole or not at all, the newest three kept.
+//! What a checkpoint holds, written beside the training and read back to the last bit.
 //!
-//! `tributary_common::checkpoint` is the form on disk and reads it.
+//! `tributary_common::checkpoint` is the form on disk: files, a manifest, hashes.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+mod reading;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use crossbeam_channel::Receiver;
-use safetensors::tensor::{Dtype, TensorView};
-use serde::Serialize;
-use tributary_common::checkpoint::{self, EMA, FOLDER, FileEntry, MANIFEST, Manifest, RAW, TARGET};
-use tributary_common::ids::{Incarnation, PolicyVersion, RunId};
-use tributary_common::network::weights::InvalidWeights;
-use tributary_common::network::{Network, Weights};
 use tributary_common::session::sessions::SavedSessions;
 
-use crate::edges::Edge;
-use crate::figures::Board;
-use crate::files;
 use crate::lockstep::rounds::SavedRounds;
-use crate::training::{Moments, TrainingState};
+use crate::replay::Columns;
+use crate::training::TrainingState;
 
-const KEPT: usize = 3;
+pub use writer::{CheckpointWriter, WriteError};
+
+/// Adam's moments of the weights.
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// Replay, with the state of its selector.
+const REPLAY: &str = "replay.safetensors";
+/// Everything else.
 const STATE: &str = "state.json";
 
-/// A checkpoint that was not written; the older ones are untouched.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The file system refused.
-    #[error("cannot write the checkpoint {}: {source}", path.display())]
-    Io {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Weights that cannot be written.
-    #[error("cannot write the weights of a checkpoint: {0}")]
-    Weights(#[from] InvalidWeights),
-    /// Moments that cannot be written.
-    #[error("cannot write the optimizer's moments of a checkpoint: {0}")]
-    Moments(#[from] safetensors::SafeTensorError),
-    /// Figures that cannot be written.
-    #[error("cannot write the state of a checkpoint: {0}")]
-    State(#[from] serde_json::Error),
-}
-
 /// Everything that a checkpoint holds.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
     /// Weights, moments, log Z.
     pub training: TrainingState,
-    /// Trajectories accepted.
+    /// Trajectories accepted: those that replay was given. In a durable run also the ledger's
+    /// position: what it accepted from this ordinal on came later.
     pub generated: u64,
     /// Distinct objects among them.
     pub paid: u64,
@@ -64,162 +41,6 @@ pub struct Contents {
     pub rounds: Option<SavedRounds>,
     /// Marks and books of all actors.
     pub sessions: SavedSessions,
-}
-
-#[derive(Serialize)]
-struct State<'a> {
-    schema: u32,
-    run_id: RunId,
-    version: PolicyVersion,
-    log_z: f64,
-    log_z_moments: MomentsOfNumber,
-    moments_steps: u64,
-    ema_steps: u64,
-    generated: u64,
-    paid: u64,
-    samples: u64,
-    draws: u64,
-    rounds: Option<SavedRounds>,
-    sessions: &'a SavedSessions,
-}
-
-#[derive(Serialize)]
-struct MomentsOfNumber {
-    steps: u64,
-    mean: f64,
-    square: f64,
-}
-
-/// Writes the checkpoints of one run.
-pub struct CheckpointWriter {
-    run_directory: PathBuf,
-    run_id: RunId,
-    incarnation: Incarnation,
-    network: Network,
-}
-
-impl CheckpointWriter {
-    /// Into a run directory.
-    pub fn new(
-        run_directory: &Path,
-        run_id: RunId,
-        incarnation: Incarnation,
-        network: Network,
-    ) -> Self {
-        Self { run_directory: run_directory.to_owned(), run_id, incarnation, network }
-    }
-
-    /// Writes what comes until nobody can send any more.
-    pub fn run(&self, contents: &Receiver<Contents>, board: &Board) {
-        for contents in contents {
-            let _waiting = board.wait(Edge::CheckpointsDisk);
-            match self.write(&contents) {
-                Ok(folder) => tracing::info!(folder = %folder.display(), "checkpoint"),
-                Err(error) => tracing::error!(%error, "no checkpoint; training goes on"),
-            }
-        }
-    }
-
-    /// Writes one and removes the oldest beyond three; returns its folder.
-    ///
-    /// # Errors
-    /// The file system's; what was written is removed and the older checkpoints stay.
-    pub fn write(&self, contents: &Contents) -> Result<PathBuf, WriteError> {
-        let version = PolicyVersion { incarnation: self.incarnation, step: contents.training.step };
-        let files = self.files(version, contents)?;
-        let folder = self.run_directory.join(FOLDER);
-        let path = folder.join(checkpoint::name(version));
-        let temporary = folder.join(format!(".tmp-{}", checkpoint::name(version)));
-        let written = write_folder(&temporary, &files).and_then(|()| {
-            // The same step again (at the end, or after a skipped batch) replaces it.
-            remove_folder(&path)?;
-            fs::rename(&temporary, &path)?;
-            files::sync_directory(&path)
-        });
-        if let Err(source) = written {
-            if let Err(error) = remove_folder(&temporary) {
-                tracing::warn!(%error, folder = %temporary.display(), "left behind");
-            }
-            return Err(WriteError::Io { path, source });
-        }
-        self.remove_oldest();
-        Ok(path)
-    }
-
-    fn files(
-        &self,
-        version: PolicyVersion,
-        contents: &Contents,
-    ) -> Result<BTreeMap<String, Vec<u8>>, WriteError> {
-        let Contents { training, generated, paid, samples, draws, rounds, sessions } = contents;
-        let TrainingState { log_z, ema_steps, moments, log_z_moments, .. } = training;
-        let weights = |values: &Vec<f32>| {
-            let (log_z, generated) = (*log_z, *generated);
-            Weights { version, log_z, generated, values: values.clone() }.to_bytes(&self.network)
-        };
-        let Moments { steps, mean, square } = log_z_moments;
-        let state = State {
-            schema: 1,
-            run_id: self.run_id,
-            version,
-            log_z: *log_z,
-            log_z_moments: MomentsOfNumber { steps: *steps, mean: *mean, square: *square },
-            moments_steps: moments.steps,
-            ema_steps: *ema_steps,
-            generated: *generated,
-            paid: *paid,
-            samples: *samples,
-            draws: *draws,
-            rounds: *rounds,
-            sessions,
-        };
-        let mut files = BTreeMap::from([
-            (RAW.to_owned(), weights(&training.weights)?),
-            (EMA.to_owned(), weights(&training.ema)?),
-            (OPTIMIZER.to_owned(), moments_bytes(moments)?),
-            (STATE.to_owned(), serde_json::to_vec_pretty(&state)?),
-        ]);
-        if !training.target.is_empty() {
-            files.insert(TARGET.to_owned(), weights(&training.target)?);
-        }
-        let entries = files.iter().map(|(name, bytes)| (name.clone(), FileEntry::of(bytes)));
-        let manifest =
-            Manifest { schema: 1, run_id: self.run_id, version, files: entries.collect() };
-        files.insert(MANIFEST.to_owned(), serde_json::to_vec_pretty(&manifest)?);
-        Ok(files)
-    }
-
-    fn remove_oldest(&self) {
-        let folders = checkpoint::list(&self.run_directory).unwrap_or_default();
-        for old in folders.iter().take(folders.len().saturating_sub(KEPT)) {
-            if let Err(error) = fs::remove_dir_all(old) {
-                tracing::warn!(%error, folder = %old.display(), "old checkpoint not removed");
-            }
-        }
-    }
-}
-
-fn moments_bytes(moments: &Moments<Vec<f32>>) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes =
-        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
-    let (mean, square) = (bytes(&moments.mean), bytes(&moments.square));
-    let mean = TensorView::new(Dtype::F32, vec![moments.mean.len()], &mean)?;
-    let square = TensorView::new(Dtype::F32, vec![moments.square.len()], &square)?;
-    safetensors::serialize([("mean", mean), ("square", square)], None)
-}
-
-fn write_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
-    remove_folder(folder)?;
-    fs::create_dir_all(folder)?;
-    for (name, bytes) in files {
-        files::write_synced(&folder.join(name), bytes)?;
-    }
-    files::sync_directory(&folder.join(MANIFEST))
-}
-
-fn remove_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    /// Replay, with the state of its selector.
+    pub replay: Columns,
 }

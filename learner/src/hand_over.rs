@@ -11,7 +11,7 @@ use tributary_common::random::Stream;
 
 use crate::examine::Sound;
 use crate::locks::lock;
-use crate::replay::{Counters, Decile, Replay, Samples};
+use crate::replay::{Columns, Counters, Decile, Replay, Samples};
 
 /// What became of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +214,12 @@ impl HandOver {
     /// What went through replay.
     pub fn counters(&self) -> Counters {
         lock(&self.state).replay.counters()
+    }
+
+    /// Replay as a checkpoint keeps it, and what has gone through it by then.
+    pub fn save(&self) -> (Counters, Columns) {
+        let state = lock(&self.state);
+        (state.replay.counters(), state.replay.save())
     }
 
     /// What became of paths that were too old; see [`Replay::deciles`].

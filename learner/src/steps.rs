@@ -294,10 +294,11 @@ impl Steps {
 
     fn contents(&self) -> Result<Contents, TrainError> {
         let training = self.training.state()?;
-        let (generated, paid, samples) =
-            self.deps.board.update(|figures| (figures.generated, figures.paid, figures.samples));
+        let (counters, replay) = self.deps.hand_over.save();
+        let (paid, samples) = self.deps.board.update(|figures| (figures.paid, figures.samples));
         let rounds = self.deps.lockstep.as_ref().map(|lockstep| lockstep.saved());
-        let (draws, sessions) = (self.draws, self.deps.roster.save());
-        Ok(Contents { training, generated, paid, samples, draws, rounds, sessions })
+        let (generated, draws) = (counters.inserted, self.draws);
+        let sessions = self.deps.roster.save();
+        Ok(Contents { training, generated, paid, samples, draws, rounds, sessions, replay })
     }
 }

@@ -1,5 +1,6 @@
 //! Columns of numbers by their names: what a checkpoint keeps of replay, as safetensors bytes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
@@ -21,14 +22,10 @@ pub enum BadColumns {
 
 /// Named columns of whole numbers and of floating-point numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Columns {
-    whole: BTreeMap<&'static str, Vec<u64>>,
-    real: BTreeMap<&'static str, Vec<f64>>,
-    read: BTreeMap<String, Read>,
-}
+pub struct Columns(BTreeMap<Cow<'static, str>, Column>);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Read {
+enum Column {
     Whole(Vec<u64>),
     Real(Vec<f64>),
 }
@@ -36,26 +33,26 @@ enum Read {
 impl Columns {
     /// Adds a column of whole numbers.
     pub(super) fn put(&mut self, name: &'static str, values: impl IntoIterator<Item = u64>) {
-        self.whole.insert(name, values.into_iter().collect());
+        self.0.insert(name.into(), Column::Whole(values.into_iter().collect()));
     }
 
     /// Adds a column of floating-point numbers.
     pub(super) fn put_real(&mut self, name: &'static str, values: impl IntoIterator<Item = f64>) {
-        self.real.insert(name, values.into_iter().collect());
+        self.0.insert(name.into(), Column::Real(values.into_iter().collect()));
     }
 
-    /// A column of whole numbers that was read.
+    /// A column of whole numbers.
     pub(super) fn whole(&self, name: &str) -> Result<&[u64], BadColumns> {
-        match self.read.get(name) {
-            Some(Read::Whole(values)) => Ok(values),
+        match self.0.get(name) {
+            Some(Column::Whole(values)) => Ok(values),
             _ => Err(BadColumns::Missing(name.to_owned())),
         }
     }
 
-    /// A column of floating-point numbers that was read.
+    /// A column of floating-point numbers.
     pub(super) fn real(&self, name: &str) -> Result<&[f64], BadColumns> {
-        match self.read.get(name) {
-            Some(Read::Real(values)) => Ok(values),
+        match self.0.get(name) {
+            Some(Column::Real(values)) => Ok(values),
             _ => Err(BadColumns::Missing(name.to_owned())),
         }
     }
@@ -78,17 +75,9 @@ impl Columns {
     /// # Errors
     /// The library's.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BadColumns> {
-        let whole = self.whole.iter().map(|(name, values)| {
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (*name, Dtype::U64, values.len(), bytes)
-        });
-        let real = self.real.iter().map(|(name, values)| {
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (*name, Dtype::F64, values.len(), bytes)
-        });
-        let all: Vec<_> = whole.chain(real).collect();
-        let views = all.iter().map(|(name, kind, length, bytes)| {
-            Ok::<_, BadColumns>((*name, TensorView::new(*kind, vec![*length], bytes)?))
+        let all: Vec<_> = self.0.iter().map(|(name, column)| (name, column.bytes())).collect();
+        let views = all.iter().map(|(name, (kind, bytes))| {
+            Ok::<_, BadColumns>((*name, TensorView::new(*kind, vec![bytes.len() / 8], bytes)?))
         });
         Ok(safetensors::serialize(views.collect::<Result<Vec<_>, _>>()?, None)?)
     }
@@ -98,7 +87,7 @@ impl Columns {
     /// # Errors
     /// Bytes that are no columns.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadColumns> {
-        let mut read = BTreeMap::new();
+        let mut columns = BTreeMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
             let numbers = view.data().chunks_exact(8).map(|chunk| {
                 let mut number = [0; 8];
@@ -106,13 +95,26 @@ impl Columns {
                 number
             });
             let column = match view.dtype() {
-                Dtype::U64 => Read::Whole(numbers.map(u64::from_le_bytes).collect()),
-                Dtype::F64 => Read::Real(numbers.map(f64::from_le_bytes).collect()),
+                Dtype::U64 => Column::Whole(numbers.map(u64::from_le_bytes).collect()),
+                Dtype::F64 => Column::Real(numbers.map(f64::from_le_bytes).collect()),
                 _ => return Err(BadColumns::Missing(name.to_owned())),
             };
-            read.insert(name.to_owned(), column);
+            columns.insert(name.to_owned().into(), column);
         }
-        Ok(Self { read, ..Self::default() })
+        Ok(Self(columns))
+    }
+}
+
+impl Column {
+    fn bytes(&self) -> (Dtype, Vec<u8>) {
+        match self {
+            Self::Whole(values) => {
+                (Dtype::U64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            Self::Real(values) => {
+                (Dtype::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+        }
     }
 }
 

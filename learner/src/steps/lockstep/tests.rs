@@ -57,7 +57,10 @@ impl Life {
             record_bytes: 1 << 10,
         };
         let roster = Arc::new(Roster::new(config, 1));
-        let replay = Replay::new(&run_file.replay, run_file.learner.batch).unwrap();
+        let mut replay = Replay::new(&run_file.replay, run_file.learner.batch).unwrap();
+        if let Some(contents) = from {
+            replay.restore(&contents.replay, &*task.environment).unwrap();
+        }
         let rounds = from.and_then(|contents| contents.rounds).unwrap_or_default();
         let replayed = replay.replayed_in_batch();
         let lockstep = Lockstep::of_run(&run_file, replayed, &roster, rounds).unwrap();
