@@ -14,8 +14,7 @@ fn names_that_grow_when_they_are_escaped_stay_as_they_are_from_then_on() {
     for part in ["\u{1}", "*\u{1}\0", "\u{feff}", "x", "é"] {
         for length in (0..=limits::TEXT_BYTES / part.len()).step_by(7) {
             let text = part.repeat(length);
-            let greeting =
-                v1::Hello { name: text.clone(), host: text.clone(), ..hello().into() };
+            let greeting = v1::Hello { name: text.clone(), host: text.clone(), ..hello().into() };
             let goodbye = v1::Goodbye { reason: text, ..Default::default() };
             for message in [
                 v1::actor_message::Message::Hello(greeting),
