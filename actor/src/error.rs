@@ -1,6 +1,7 @@
 //! Why an actor ends other than well.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tributary_common::ids::Epoch;
@@ -106,6 +107,14 @@ pub enum ActorError {
         /// What the system said.
         source: io::Error,
     },
+    /// There can be no spool.
+    #[error("cannot keep a spool in {}: {source}; name another folder with --spool", folder.display())]
+    Spool {
+        /// Where it should be.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Told to end at once.
     #[error("interrupted; {unacked} finished trajectories were not acked")]
     Interrupted {
@@ -127,7 +136,10 @@ impl ActorError {
                 RefusalCode::Complete => 0,
                 _ => 78,
             },
-            Self::RunFile(_) | Self::DataFile { .. } | Self::TooLarge { .. } => 78,
+            Self::RunFile(_)
+            | Self::DataFile { .. }
+            | Self::TooLarge { .. }
+            | Self::Spool { .. } => 78,
             Self::Environment(_)
             | Self::Reward { .. }
             | Self::Protocol(_)

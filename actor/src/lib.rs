@@ -7,11 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+mod columns;
 mod data_files;
 mod drawing;
 pub mod error;
 #[cfg(test)]
 mod fakes;
+pub mod gate;
 mod known;
 mod link;
 pub mod newest;
@@ -21,6 +23,7 @@ pub mod progress;
 pub mod scoring;
 mod search;
 mod signals;
+pub mod spool;
 pub mod surroundings;
 mod watchdog;
 mod weights;
@@ -33,6 +36,7 @@ use tributary_common::registry::Registry;
 use tributary_proto::credentials::Credentials;
 
 pub use error::ActorError;
+pub use spool::SpoolConfig;
 use surroundings::Surroundings;
 
 /// What an actor is told by its user.
@@ -48,6 +52,8 @@ pub struct ActorConfig {
     pub threads: Option<usize>,
     /// Where data files of runs are kept: actors on one machine may share it.
     pub cache: PathBuf,
+    /// Where it keeps what is not acked of a durable run; none: nowhere.
+    pub spool: Option<SpoolConfig>,
 }
 
 /// How to end an actor from outside.
@@ -66,7 +72,8 @@ pub struct Outcome {
     pub reason: String,
     /// Trajectories that the learner took care of.
     pub acked: u64,
-    /// Finished trajectories that it did not ack in time: lost.
+    /// Finished trajectories that it did not ack in time: lost, or in a durable run left in the
+    /// spool for the next actor.
     pub unacked: u64,
 }
 

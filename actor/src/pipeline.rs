@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tributary_common::environment::Environment;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::reward::Reward;
@@ -18,10 +17,9 @@ use tributary_common::run_file::{self, Schedule};
 use crate::drawing::Drawing;
 use crate::error::ActorError;
 use crate::known::KnownObjects;
-use crate::newest::Newest;
 use crate::orders::Orders;
-use crate::progress::Progress;
 use crate::scoring::{Record, Scoring};
+use crate::surroundings::Works;
 use crate::workers::Workers;
 
 /// How often a waiting thread looks whether it should end, and reports its wait.
@@ -78,19 +76,16 @@ impl Pipeline {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(
-        order: &Order,
-        newest: &Arc<Newest>,
-        progress: &Arc<Progress>,
-        stop: &CancellationToken,
-    ) -> Result<Self, ActorError> {
+    pub fn start(order: &Order, works: &Works<'_>) -> Result<Self, ActorError> {
+        let Works { newest, progress, stop, gate } = *works;
         let mut workers = Workers::new(2 * order.threads);
         let (drawn, to_score) = bounded(order.threads);
         let (to_session, records) = mpsc::channel(RECORD_BATCHES);
         let known = Arc::new(order.known_objects());
         for thread in 0..order.threads {
             let (receiver, sender) = (to_score.clone(), to_session.clone());
-            let scoring = Scoring::new(order.reward.clone(), progress.clone(), known.clone());
+            let gate = (gate.clone(), stop.clone());
+            let scoring = Scoring::new(order.reward.clone(), progress.clone(), known.clone(), gate);
             let scoring =
                 if order.orders.is_some() { scoring.of_all_or_nothing() } else { scoring };
             workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
@@ -142,6 +137,9 @@ impl Pipeline {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::newest::Newest;
+    use crate::progress::Progress;
+    use tokio_util::sync::CancellationToken;
     use crate::fakes::{Grid, Sum, snapshot, until};
     use std::collections::BTreeSet;
     use std::sync::atomic::Ordering::Relaxed;
@@ -167,6 +165,11 @@ mod tests {
         }
     }
 
+    fn start(order: &Order, progress: &Arc<Progress>, stop: &CancellationToken) -> Pipeline {
+        let (newest, gate) = (newest(order), Arc::default());
+        Pipeline::start(order, &Works { newest: &newest, progress, stop, gate: &gate }).unwrap()
+    }
+
     fn newest(order: &Order) -> Arc<Newest> {
         let network = Network::mlp(&*order.environment, &[8], false, false);
         let newest = Arc::new(Newest::default());
@@ -178,7 +181,7 @@ mod tests {
     async fn stopping_closes_the_records_behind_the_last() {
         let order = order(Sum::default());
         let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
-        let mut pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
+        let mut pipeline = start(&order, &progress, &stop);
         let mut received = Vec::new();
         while received.len() < 500 {
             received.extend(timeout(LIMIT, pipeline.next(true)).await.unwrap().unwrap());
@@ -198,7 +201,7 @@ mod tests {
     async fn full_queues_pause_the_rollouts() {
         let order = order(Sum::default());
         let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
-        let pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
+        let pipeline = start(&order, &progress, &stop);
         until("rollouts wait", || progress.waited_seconds()["queue"] > 0.5).await;
         let drawn = progress.trajectories.load(Relaxed);
         assert!(drawn <= 8 * 12, "{drawn} trajectories were drawn that nobody took");
@@ -210,7 +213,7 @@ mod tests {
     async fn a_failing_thread_is_reported() {
         let order = Order { environment: Arc::new(crate::fakes::DeadEnd), ..order(Sum::default()) };
         let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
-        let mut pipeline = Pipeline::start(&order, &newest(&order), &progress, &stop).unwrap();
+        let mut pipeline = start(&order, &progress, &stop);
         let error = timeout(LIMIT, pipeline.next(false)).await.unwrap().unwrap_err();
         let dead_end = BrokenEnvironment::DeadEnd(vec![0]);
         assert!(matches!(&error, ActorError::Environment(found) if *found == dead_end), "{error}");

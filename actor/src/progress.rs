@@ -17,10 +17,13 @@ pub enum Edge {
     /// Rollout threads wait for a free place before the reward, or the reward for one before the
     /// session.
     Queue,
+    /// Nothing is measured because the spool is full or cannot be written.
+    Spool,
 }
 
 impl Edge {
-    pub(crate) const ALL: [Self; 4] = [Self::Credit, Self::Weights, Self::Reward, Self::Queue];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Credit, Self::Weights, Self::Reward, Self::Queue, Self::Spool];
 
     fn name(self) -> &'static str {
         match self {
@@ -28,6 +31,7 @@ impl Edge {
             Self::Weights => "weights",
             Self::Reward => "reward",
             Self::Queue => "queue",
+            Self::Spool => "spool",
         }
     }
 }
@@ -106,7 +110,7 @@ mod tests {
         progress.measured(3, Duration::from_millis(30));
         let waited = progress.waited_seconds();
         assert_eq!((waited["credit"], waited["queue"], waited["weights"]), (2.0, 0.25, 0.0));
-        assert_eq!(waited.len(), 4);
+        assert_eq!(waited.len(), 5);
         assert_eq!(progress.evaluations.load(Relaxed), 3);
         assert!((progress.evaluation_seconds() - 0.03).abs() < 1e-9);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::{Reward, RewardError};
@@ -15,6 +16,7 @@ use tributary_common::session::work::Place;
 use tributary_common::trajectory::TrajectoryKind;
 
 use crate::error::ActorError;
+use crate::gate::Gate;
 use crate::known::KnownObjects;
 use crate::progress::{Edge, Progress};
 
@@ -87,6 +89,8 @@ pub struct Scoring {
     failures_in_a_row: u32,
     /// So many end the actor.
     hopeless: u32,
+    /// Shut while nothing may be paid for, with what ends that wait.
+    gate: (Arc<Gate>, CancellationToken),
 }
 
 impl Scoring {
@@ -96,10 +100,11 @@ impl Scoring {
         reward: Arc<dyn Reward>,
         progress: Arc<Progress>,
         known: Arc<KnownObjects>,
+        gate: (Arc<Gate>, CancellationToken),
     ) -> Self {
         let outputs = reward.outputs().len();
         let (call, failures_in_a_row, hopeless) = (1, 0, HOPELESS);
-        Self { reward, outputs, progress, known, call, failures_in_a_row, hopeless }
+        Self { reward, outputs, progress, known, call, failures_in_a_row, hopeless, gate }
     }
 
     /// Ends the actor at the first object that cannot be measured: a lockstep run would wait for it
@@ -122,6 +127,10 @@ impl Scoring {
             let mut answered = Vec::new();
             let mut left = VecDeque::from(candidates);
             while !left.is_empty() {
+                let (gate, stop) = &self.gate;
+                if !self.progress.waiting(Edge::Queue, || gate.wait(stop)) {
+                    return Ok(());
+                }
                 let call: Vec<Candidate> = left.drain(..self.call.min(left.len())).collect();
                 let measured = self.measure(call, policy, setting)?;
                 if answer.is_some() {
@@ -267,7 +276,12 @@ mod tests {
         let progress = Arc::new(Progress::default());
         let mut order = Stream::new(1, Purpose::Backward, 0, 0);
         let known = KnownObjects::new(Arc::new(Sum::default()), false, &[], &mut order);
-        let scoring = Scoring::new(Arc::new(reward), progress.clone(), Arc::new(known));
+        let scoring = Scoring::new(
+            Arc::new(reward),
+            progress.clone(),
+            Arc::new(known),
+            Default::default(),
+        );
         let (drawn, to_score) = crossbeam_channel::bounded(1);
         let (to_session, mut records) = mpsc::channel(1_000);
         let policy = PolicyVersion::default();

@@ -9,6 +9,7 @@ use tonic::transport::{self, Channel, Endpoint};
 use tributary_proto::credentials::{Dialer, Line};
 
 use crate::error::ActorError;
+use crate::gate::Gate;
 use crate::newest::Newest;
 use crate::pipeline::{Order, Pipeline};
 use crate::progress::Progress;
@@ -27,6 +28,8 @@ pub struct Works<'a> {
     pub progress: &'a Arc<Progress>,
     /// Cancelled when no trajectory is to be started any more.
     pub stop: &'a CancellationToken,
+    /// Shut while no reward is to be paid for.
+    pub gate: &'a Arc<Gate>,
 }
 
 /// Network, chance and threads. By default those of the operating system.
@@ -57,9 +60,7 @@ impl Default for Surroundings {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
         Self {
             connect: Arc::new(|endpoint| Box::pin(async move { endpoint.connect().await })),
-            start: Arc::new(|order, works| {
-                Pipeline::start(order, works.newest, works.progress, works.stop)
-            }),
+            start: Arc::new(Pipeline::start),
             jitter: now ^ u64::from(std::process::id()).rotate_left(32),
             progress: Arc::default(),
         }

@@ -14,13 +14,35 @@ pub const LEDGER_AFTER_ACK: &str = "ledger.after_ack";
 /// Rows that a checkpoint covers are about to be deleted.
 pub const LEDGER_BEFORE_FORGET: &str = "ledger.before_forget";
 
+/// Records are about to be written to an actor's spool.
+pub const SPOOL_BEFORE_WRITE: &str = "spool.before_write";
+/// They are written, and not synced.
+pub const SPOOL_BEFORE_SYNC: &str = "spool.before_sync";
+/// They are on disk, and nobody has heard of it.
+pub const SPOOL_AFTER_SYNC: &str = "spool.after_sync";
+/// A new file of a spool is about to be made.
+pub const SPOOL_BEFORE_CREATE: &str = "spool.before_create";
+/// It is there and empty.
+pub const SPOOL_AFTER_CREATE: &str = "spool.after_create";
+/// A file of which everything is acked is about to be removed.
+pub const SPOOL_BEFORE_REMOVE: &str = "spool.before_remove";
+/// It is gone.
+pub const SPOOL_AFTER_REMOVE: &str = "spool.after_remove";
+
 /// All of them.
-pub const POINTS: [&str; 5] = [
+pub const POINTS: [&str; 12] = [
     LEDGER_BEFORE_COMMIT,
     LEDGER_AFTER_COMMIT,
     LEDGER_BEFORE_ACK,
     LEDGER_AFTER_ACK,
     LEDGER_BEFORE_FORGET,
+    SPOOL_BEFORE_WRITE,
+    SPOOL_BEFORE_SYNC,
+    SPOOL_AFTER_SYNC,
+    SPOOL_BEFORE_CREATE,
+    SPOOL_AFTER_CREATE,
+    SPOOL_BEFORE_REMOVE,
+    SPOOL_AFTER_REMOVE,
 ];
 
 /// Passes a point.

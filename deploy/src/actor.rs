@@ -1,11 +1,12 @@
 //! `tributary actor`: draws trajectories for a learner, anywhere.
 
-use std::env;
 use std::path::PathBuf;
+use std::{env, fs};
 
 use clap::Args;
-use tributary_actor::{ActorConfig, run_until_signal};
+use tributary_actor::{ActorConfig, SpoolConfig, run_until_signal};
 use tributary_common::registry::Registry;
+use tributary_common::run_file::ByteSize;
 
 use crate::credentials::CredentialOptions;
 use crate::error::CommandError;
@@ -28,6 +29,13 @@ pub(crate) struct Options {
     /// Rollout threads [default: the run file's actor.threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// In a durable run: the folder of what is not acked yet, for the next actor if this one dies;
+    /// actors on one machine may share it [default: in the user's folder of states]
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// With so much in its spool the actor pauses
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    spool_limit: ByteSize,
     #[command(flatten)]
     credentials: CredentialOptions,
 }
@@ -35,11 +43,13 @@ pub(crate) struct Options {
 /// Works until the run ends.
 pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandError> {
     log::to_stderr("info");
-    let Options { learner, name, threads, credentials } = options;
+    let Options { learner, name, threads, spool, spool_limit, credentials } = options;
     let credentials = credentials.read()?;
     let name = name.unwrap_or_else(|| format!("actor-{}", std::process::id()));
     let threads = threads.map(usize::from);
-    let config = ActorConfig { learner, credentials, name, threads, cache: cache() };
+    let folder = spool.unwrap_or_else(spool_folder);
+    let spool = Some(SpoolConfig { folder, limit_bytes: spool_limit.0 });
+    let config = ActorConfig { learner, credentials, name, threads, cache: cache(), spool };
     let outcome = run_until_signal(config, registry)?;
     tracing::info!(acked = outcome.acked, unacked = outcome.unacked, "{}", outcome.reason);
     Ok(())
@@ -48,10 +58,24 @@ pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandErr
 /// Where data files of runs are kept: `actor` in the folder TRIBUTARY_CACHE, by default
 /// `tributary` in the user's cache folder, without one in the folder of temporary files.
 fn cache() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("TRIBUTARY_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("tributary")))
         .or_else(|| set("HOME").map(|folder| folder.join(".cache/tributary")))
         .unwrap_or_else(|| env::temp_dir().join("tributary"));
     folder.join("actor")
+}
+
+/// Where spools are kept, by default `tributary/spool` in the user's folder of states, without one in the
+/// folder of temporary files. Home folders may be shared by machines: each has its own folder in it.
+fn spool_folder() -> PathBuf {
+    let folder = set("XDG_STATE_HOME")
+        .or_else(|| set("HOME").map(|folder| folder.join(".local/state")))
+        .unwrap_or_else(env::temp_dir);
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    folder.join("tributary/spool").join(if host.is_empty() { "this-machine" } else { host })
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -52,26 +52,29 @@ struct Task {
 impl Link {
     /// Connects, says hello, builds the run's task at the first time, and says ready.
     pub(super) async fn connect(&mut self) -> Result<Connection, Break> {
-        let line = self.surroundings.connect(&self.dialer).await;
+        self.take_over();
+        let (surroundings, dialer) = (self.surroundings.clone(), self.dialer.clone());
+        let line = self.meanwhile(async move { surroundings.connect(&dialer).await }).await?;
         let channel = line.map_err(|error| Break::lost(self.dialer.explained(&error)))?;
         let (up, outbox) = mpsc::channel(OUTBOX);
         let hello = self.hello()?;
         say(&up, ActorEvent::Hello(hello)).await?;
-        let open = async {
-            let mut sessions = limits::sessions_client(channel.clone());
+        let mut sessions = limits::sessions_client(channel.clone());
+        let open = async move {
             let mut down = sessions.open(ReceiverStream::new(outbox)).await?.into_inner();
             let welcome = next(&mut down).await?;
             Ok::<_, Break>((down, welcome))
         };
-        let (down, welcome) = tokio::time::timeout(limits::HELLO_TIMEOUT, open)
-            .await
+        let (down, welcome) = self
+            .meanwhile(tokio::time::timeout(limits::HELLO_TIMEOUT, open))
+            .await?
             .map_err(|_| Break::lost("the learner does not answer hello"))??;
         let welcome = match welcome {
             LearnerEvent::Welcome(welcome) => welcome,
-            LearnerEvent::Refused(refusal, after) => return Err(self.refused(refusal, after)),
+            LearnerEvent::Refused(refusal, after) => return Err(self.refused_hello(refusal, after)),
             _ => return Err(Break::protocol("something else came instead of Welcome")),
         };
-        self.session.welcome(welcome.identity, &welcome.acked)?;
+        self.welcomed(&welcome)?;
         self.count_records();
         let (actor, epoch) = (welcome.identity.actor, welcome.identity.epoch);
         tracing::info!(run = welcome.run_name, %actor, %epoch, "welcomed by the learner");
@@ -99,7 +102,7 @@ impl Link {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Ok(Hello {
             protocol: limits::PROTOCOL,
-            run: self.work.as_ref().map(|work| work.run),
+            run: self.work.as_ref().map(|work| work.run).or_else(|| self.run_of_adopted()),
             software: concat!("tributary ", env!("CARGO_PKG_VERSION")).to_owned(),
             name: self.config.name.clone(),
             host: host.trim().to_owned(),
@@ -158,7 +161,13 @@ impl Link {
 
     /// Starts the threads and the subscription to the weights.
     fn start(&mut self, welcome: &Welcome, task: Task) -> Result<Work, ActorError> {
-        let works = Works { newest: &self.newest, progress: &self.progress, stop: &self.stop };
+        let works = Works {
+            newest: &self.newest,
+            progress: &self.progress,
+            stop: &self.stop,
+            gate: &self.gate,
+        };
+        self.set_gate();
         let pipeline = self.surroundings.start(&task.order, &works)?;
         self.loss = task.run_file.actor.on_learner_loss.clone();
         let set = match task.run_file.actor.weights {

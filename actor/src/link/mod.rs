@@ -4,6 +4,7 @@
 //! What may be sent, held and forgotten is decided by [`ActorSession`]; this module carries it.
 
 mod handshake;
+mod keeping;
 mod stream;
 
 use std::sync::Arc;
@@ -29,13 +30,16 @@ use tributary_proto::credentials::{Dialer, explained};
 use tributary_proto::limits;
 
 use crate::error::ActorError;
+use crate::gate::Gate;
 use crate::newest::Newest;
 use crate::orders::Orders;
 use crate::pipeline::Pipeline;
 use crate::progress::{Edge, Progress};
 use crate::scoring::Record;
+use crate::spool::{Adopted, Adoption, Spool};
 use crate::surroundings::Surroundings;
 use crate::{ActorConfig, Outcome, Shutdown, watchdog};
+use keeping::intake;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +111,16 @@ pub(crate) struct Link {
     /// When a drain ends whatever is not acked.
     drain_until: Option<Instant>,
     work: Option<Work>,
+    /// Shut while no reward is to be paid for.
+    gate: Arc<Gate>,
+    /// Where spools are looked for; none: this actor keeps none.
+    adoption: Option<Adoption>,
+    /// The spool whose session it wants to go on with, until it is welcomed.
+    adopted: Option<Adopted>,
+    /// In a durable run, since Welcome.
+    spool: Option<Spool>,
+    /// It only sends what another spool holds, and then goes on with the next.
+    forwards: bool,
     loss: OnLearnerLoss,
     /// Since when there is no learner.
     lost_since: Instant,
@@ -146,6 +160,11 @@ impl Link {
             attempt,
             progress: Arc::clone(&surroundings.progress),
             surroundings,
+            adoption: config.spool.clone().map(Adoption::new),
+            adopted: None,
+            spool: None,
+            forwards: false,
+            gate: Arc::default(),
             config,
             registry,
             shutdown,
@@ -166,7 +185,7 @@ impl Link {
         let watching = tokio::spawn(watchdog::watch(Arc::clone(&self.progress)));
         let _watching = AbortOnDropHandle::new(watching);
         let result = self.live().await;
-        self.stop.cancel();
+        self.leave(&result).await;
         result.map(|reason| Outcome {
             reason,
             acked: self.session.acked_records(),
@@ -222,6 +241,7 @@ impl Link {
                 return Ok(Some(format!("drained without a learner: {reason}")));
             }
             let until = self.drain_until.map_or(deadline, |until| deadline.min(until));
+            self.set_gate();
             tokio::select! {
                 biased;
                 () = self.shutdown.now.cancelled() => return Err(self.interrupted()),
@@ -233,7 +253,8 @@ impl Link {
                 }
                 () = tokio::time::sleep_until(until) => if until == deadline {
                     return Ok(None);
-                }
+                },
+                intake = intake(&mut self.work, &mut self.spool) => self.take_in(intake?)?,
             }
         }
     }

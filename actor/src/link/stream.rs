@@ -4,21 +4,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
-use tributary_common::ids::Seq;
 use tributary_common::session::books::RejectionReason;
-use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::{Refusal, RefusalCode};
-use tributary_common::trajectory::{TrajectoryBatch, TrajectoryView};
 use tributary_proto::convert::actor::ActorEvent;
-use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::convert::learner::{LearnerEvent, Rejection};
 use tributary_proto::{limits, v1};
 
 use super::handshake::{Connection, next, say};
+use super::keeping::{Intake, kept};
 use super::{Break, Link};
+use crate::columns;
 use crate::error::ActorError;
 use crate::progress::Edge;
 use crate::scoring::Record;
+use crate::spool::Spool;
 
 /// How long an actor that said goodbye waits for the learner to end the stream.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
@@ -42,6 +41,10 @@ impl Link {
             if self.is_finished() {
                 return self.goodbye(connection).await;
             }
+            if self.forwards && self.session.unacked_records() == 0 && self.drain_until.is_none() {
+                return self.hand_over(connection).await;
+            }
+            self.set_gate();
             let edge = self.waits_for(&connection);
             let since = Instant::now();
             let event = self.event(&mut connection, &mut report).await;
@@ -62,8 +65,9 @@ impl Link {
     ) -> Result<(), Break> {
         let draining = self.drain_until;
         let full = connection.up.capacity() == 0;
-        // What cannot be sent is not taken: it would grow old here, and memory with it.
-        let wants_records = !full && !self.session.waits_for_credit();
+        // What cannot be sent is not taken: it would grow old here, and memory with it. What was paid
+        // for is, and the gate sees to it that no more is paid for.
+        let wants_records = self.spool.is_some() || !full && !self.session.waits_for_credit();
         let Some(work) = &mut self.work else { return Err(Break::lost("no work")) };
         tokio::select! {
             biased;
@@ -78,12 +82,9 @@ impl Link {
                 return Err(Break::Done("gave up waiting for acks".to_owned()));
             }
             message = next(&mut connection.down) => self.hear(message?)?,
+            kept = kept(&mut self.spool) => self.take_in(kept?)?,
             records = work.pipeline.next(wants_records) => {
-                for record in records? {
-                    let bytes = record_bytes(record.actions.len(), record.raw.len());
-                    self.session.complete(record, bytes)?;
-                }
-                self.count_records();
+                self.take_in(Intake::Records(records?))?;
             }
             _ = report.tick() => {
                 // A full outbox says that the learner is behind; the next report makes it good.
@@ -103,13 +104,8 @@ impl Link {
             else {
                 break;
             };
-            let mut batch = TrajectoryBatch::default();
-            for (place, record) in (outgoing.first.seq.0..).zip(&outgoing.records) {
-                batch.push(&view(Seq(place), record));
-                record.place.into_iter().for_each(|place| batch.place(place));
-            }
-            let epoch = outgoing.first.epoch;
-            permit.send(ActorEvent::Batch(StampedBatch { epoch, batch }).into());
+            let batch = columns::batch(outgoing.first, &outgoing.records);
+            permit.send(ActorEvent::Batch(batch).into());
         }
         Ok(())
     }
@@ -120,6 +116,9 @@ impl Link {
             LearnerEvent::Ack(ack) => {
                 log_rejections(&ack.rejections);
                 self.session.ack(ack.acked)?;
+                if let Some(spool) = &self.spool {
+                    spool.acked(ack.acked);
+                }
                 self.count_records();
                 if let Some(credit) = ack.credit {
                     self.session.grant(credit)?;
@@ -169,13 +168,21 @@ impl Link {
         if self.session.waits_for_credit() {
             return Some(Edge::Credit);
         }
+        if self.spool.as_ref().is_some_and(Spool::is_shut) {
+            return Some(Edge::Spool);
+        }
         // With room for messages left, everything complete was sent.
         (connection.up.capacity() > 0).then_some(Edge::Reward)
     }
 
     async fn goodbye(&mut self, connection: Connection) -> Break {
+        self.say_goodbye(connection, "drained").await;
+        Break::Done("drained".to_owned())
+    }
+
+    pub(super) async fn say_goodbye(&mut self, connection: Connection, reason: &str) {
         let Connection { up, mut down, .. } = connection;
-        let reason = "drained".to_owned();
+        let reason = reason.to_owned();
         if let Err(ended) =
             say(&up, ActorEvent::Goodbye(v1::Goodbye { reason, unacked_records: 0 })).await
         {
@@ -185,7 +192,6 @@ impl Link {
         let end = async { while let Ok(Some(_)) = down.message().await {} };
         // The learner ends the stream behind it; the actor does not depend on that.
         let _ = timeout(GOODBYE_LIMIT, end).await;
-        Break::Done("drained".to_owned())
     }
 
     fn report(&self) -> v1::Progress {
@@ -215,17 +221,4 @@ fn log_rejections(rejections: &[Rejection]) {
 /// A message of a lockstep run holds records of one round.
 fn are_of_one_round(a: &Record, b: &Record) -> bool {
     a.place.map(|place| place.round) == b.place.map(|place| place.round)
-}
-
-fn view(seq: Seq, record: &Record) -> TrajectoryView<'_> {
-    TrajectoryView {
-        seq,
-        actions: &record.actions,
-        raw: &record.raw,
-        policy: record.policy,
-        kind: record.kind,
-        setting: record.setting,
-        log_mu: record.log_mu,
-        seconds: record.seconds,
-    }
 }

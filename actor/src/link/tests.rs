@@ -106,7 +106,8 @@ impl Pair {
 fn config(learner: &str, cache: &Path) -> ActorConfig {
     let (learner, name) = (learner.to_owned(), "test".to_owned());
     let credentials = Credentials::default();
-    ActorConfig { learner, credentials, name, threads: Some(1), cache: cache.to_owned() }
+    let cache = cache.to_owned();
+    ActorConfig { learner, credentials, name, threads: Some(1), cache, spool: None }
 }
 
 /// Everything that the actor counts as acked was accepted, once, without a gap.

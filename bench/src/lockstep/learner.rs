@@ -100,6 +100,7 @@ impl Run<'_> {
                     name: format!("actor-{crews}-{number}"),
                     threads: Some(threads),
                     cache: folder.path().join("cache"),
+                    spool: None,
                 };
                 let registry = registry.clone();
                 actors.spawn(tributary_actor::run(config, registry, Shutdown::default()));

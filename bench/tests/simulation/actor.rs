@@ -43,6 +43,7 @@ pub(crate) async fn run(world: Arc<World>, actor: usize) -> turmoil::Result {
         name: name(actor),
         threads: None,
         cache: PathBuf::new(),
+        spool: None,
     };
     let surroundings = Surroundings {
         connect: network::connect(Arc::clone(&world.cutters[actor])),

@@ -73,6 +73,14 @@ impl Value for ByteSize {
     }
 }
 
+impl std::str::FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(&Toml::String(text.to_owned()))
+    }
+}
+
 /// `"1.5h"` in the smallest unit of `units`; `None` for anything that is no such amount.
 fn amount(text: &str, units: &[(&str, u128)]) -> Option<u128> {
     let text = text.trim();

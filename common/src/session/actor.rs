@@ -87,6 +87,8 @@ pub struct ActorSession<T> {
     /// Not acked, in the order of their keys; the first `sent` were sent on this connection.
     held: VecDeque<Item<T>>,
     held_bytes: u64,
+    /// So many of the last are not on the actor's own disk yet: they are not sent before.
+    unkept: usize,
     sent: usize,
     credit: Credit,
     spent_bytes: u64,
@@ -104,6 +106,7 @@ impl<T> Default for ActorSession<T> {
             next: Seq(0),
             held: VecDeque::new(),
             held_bytes: 0,
+            unkept: 0,
             sent: 0,
             credit: Credit::default(),
             spent_bytes: 0,
@@ -115,7 +118,35 @@ impl<T> Default for ActorSession<T> {
     }
 }
 
+/// What an actor's disk holds of its sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept<T> {
+    /// Who it was at the last Welcome.
+    pub identity: Identity,
+    /// The number of the next record of that epoch.
+    pub next: Seq,
+    /// Records acked so far; fewer may be known than there were.
+    pub acked_records: u64,
+    /// Records that were not known to be acked, in the order of their keys, with their bytes.
+    pub held: Vec<(RecordKey, T, u64)>,
+}
+
 impl<T> ActorSession<T> {
+    /// Goes on where an earlier process of the actor ended.
+    pub fn restore(kept: Kept<T>) -> Self {
+        let Kept { identity, next, acked_records, held } = kept;
+        let item = |(key, payload, bytes)| Item { key, bytes, payload };
+        Self {
+            identity: Some(identity),
+            next,
+            acked_records,
+            stamped_records: acked_records + held.len() as u64,
+            held_bytes: held.iter().map(|(_, _, bytes)| bytes).sum(),
+            held: held.into_iter().map(item).collect(),
+            ..Self::default()
+        }
+    }
+
     /// A connection is up: what to say in Hello, `None` at the first time.
     pub fn hello(&mut self) -> Result<Option<Resume>, ActorSessionError> {
         self.expect("a connection", &[State::Disconnected])?;
@@ -165,6 +196,23 @@ impl<T> ActorSession<T> {
         Ok(key)
     }
 
+    /// As [`complete`](Self::complete), but it is not sent before it is [kept](Self::keep).
+    pub fn complete_unkept(
+        &mut self,
+        payload: T,
+        bytes: u64,
+    ) -> Result<RecordKey, ActorSessionError> {
+        let key = self.complete(payload, bytes)?;
+        self.unkept += 1;
+        Ok(key)
+    }
+
+    /// So many more of the records, in the order in which they were completed, are on the actor's
+    /// disk: they may be sent.
+    pub fn keep(&mut self, records: u64) {
+        self.unkept = self.unkept.saturating_sub(usize::try_from(records).unwrap_or(usize::MAX));
+    }
+
     /// More may be sent. Grants are cumulative: an older one changes nothing.
     pub fn grant(&mut self, credit: Credit) -> Result<(), ActorSessionError> {
         self.expect("Credit", &[State::Streaming])?;
@@ -189,12 +237,12 @@ impl<T> ActorSession<T> {
         if self.state != State::Streaming {
             return None;
         }
-        let start = self.sent;
-        let Item { key: first, payload: like, .. } = self.held.get(start)?;
+        let (start, end) = (self.sent, self.held.len() - self.unkept);
+        let Item { key: first, payload: like, .. } = self.held.range(start.min(end)..end).next()?;
         let first = *first;
         let mut bytes = 0;
         let mut count = 0;
-        for item in self.held.range(start..) {
+        for item in self.held.range(start..end) {
             let fits = count == 0 || bytes + item.bytes <= message_bytes;
             let belongs = item.key.epoch == first.epoch && is_alike(like, &item.payload);
             if !belongs || !fits || !self.affords(bytes + item.bytes, count) {
@@ -267,12 +315,18 @@ impl<T> ActorSession<T> {
     /// Whether there is something to send that credit does not allow.
     pub fn waits_for_credit(&self) -> bool {
         self.state == State::Streaming
+            && self.sent + self.unkept < self.held.len()
             && self.held.get(self.sent).is_some_and(|item| !self.affords(item.bytes, 0))
     }
 
     /// Who the actor is, once welcomed.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
+    }
+
+    /// The key of the next record, once welcomed.
+    pub fn next_key(&self) -> Option<RecordKey> {
+        self.identity.map(|Identity { epoch, .. }| RecordKey { epoch, seq: self.next })
     }
 
     /// Records completed: `acked_records + unacked_records`.
@@ -288,6 +342,11 @@ impl<T> ActorSession<T> {
     /// Records held.
     pub fn unacked_records(&self) -> usize {
         self.held.len()
+    }
+
+    /// Records that are not on the actor's own disk yet.
+    pub fn unkept_records(&self) -> usize {
+        self.unkept
     }
 
     /// Bytes of the records held.
@@ -418,6 +477,53 @@ mod tests {
         assert_eq!(sent(&mut session, 100), Some((2, 0, vec![5])));
         assert_eq!((session.stamped_records(), session.acked_records()), (6, 2));
         assert_eq!((session.unacked_records(), session.unacked_bytes()), (4, 40));
+    }
+
+    #[test]
+    fn what_is_not_on_disk_is_not_sent() {
+        let mut session = streaming(1000);
+        session.complete(0, 10).unwrap();
+        session.complete_unkept(1, 10).unwrap();
+        session.complete_unkept(2, 10).unwrap();
+        assert_eq!(sent(&mut session, 100), Some((1, 0, vec![0])));
+        assert_eq!(sent(&mut session, 100), None);
+        assert!(!session.waits_for_credit(), "it waits for the disk");
+        session.keep(1);
+        assert_eq!(sent(&mut session, 100), Some((1, 1, vec![1])));
+        session.disconnect();
+        session.hello().unwrap();
+        session.welcome(identity(2), &[Acked { epoch: epoch(1), below: Seq(1) }]).unwrap();
+        session.grant(Credit { bytes: 1000, records: None }).unwrap();
+        session.complete_unkept(3, 10).unwrap();
+        assert_eq!(sent(&mut session, 100), Some((1, 1, vec![1])), "2 is not on disk yet");
+        session.keep(2);
+        assert_eq!(sent(&mut session, 100), Some((1, 2, vec![2])));
+        assert_eq!(sent(&mut session, 100), Some((2, 0, vec![3])));
+    }
+
+    #[test]
+    fn another_process_goes_on_with_what_was_kept() {
+        let key = |counter, seq| RecordKey { epoch: epoch(counter), seq: Seq(seq) };
+        let kept = Kept {
+            identity: identity(2),
+            next: Seq(1),
+            acked_records: 7,
+            held: vec![(key(1, 3), 3, 10), (key(1, 4), 4, 10), (key(2, 0), 5, 20)],
+        };
+        let mut session = ActorSession::restore(kept);
+        assert_eq!((session.stamped_records(), session.unacked_bytes()), (10, 40));
+        let resume = session.hello().unwrap().unwrap();
+        let leftovers = [(1, 3, 5), (2, 0, 1)].map(|(counter, from, to)| Leftover {
+            epoch: epoch(counter),
+            acked_below: Seq(from),
+            next: Seq(to),
+        });
+        assert_eq!((resume.acked_records, resume.leftovers), (7, leftovers.to_vec()));
+        session.welcome(identity(3), &[Acked { epoch: epoch(1), below: Seq(4) }]).unwrap();
+        session.grant(Credit { bytes: 1000, records: None }).unwrap();
+        assert_eq!(sent(&mut session, 100), Some((1, 4, vec![4])));
+        assert_eq!(sent(&mut session, 100), Some((2, 0, vec![5])));
+        assert_eq!((session.acked_records(), session.unacked_records()), (8, 2));
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl Plan {
             .certs
             .iter()
             .flat_map(|certs| ["--credentials".into(), certs.join("actor-1").into_os_string()]);
-        [program].into_iter().chain(arguments).chain(credentials).collect()
+        let spool = ["--spool".into(), self.directory.join("spool").into_os_string()];
+        [program].into_iter().chain(arguments).chain(spool).chain(credentials).collect()
     }
 
     /// The learner, once it listens, for questions about the run.

@@ -15,6 +15,7 @@ use crate::newest::Newest;
 use crate::orders::Orders;
 use crate::pipeline::{Order, Pipeline};
 use crate::progress::Progress;
+use crate::surroundings::Works;
 use crate::scoring::Record;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -54,7 +55,9 @@ async fn drawn(
     let network = Network::mlp(&*order.environment, &[8], false, false);
     let newest = Arc::new(Newest::default());
     let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
-    let mut pipeline = Pipeline::start(&order, &newest, &progress, &stop).unwrap();
+    let gate = Arc::default();
+    let works = Works { newest: &newest, progress: &progress, stop: &stop, gate: &gate };
+    let mut pipeline = Pipeline::start(&order, &works).unwrap();
     orders.iter().for_each(|&order| assert!(queue.push(order)));
     // The orders are there before their weights.
     newest.offer(Arc::new(snapshot(&network, Some(1), PolicyVersion::default())));
@@ -109,7 +112,9 @@ async fn orders_for_older_weights_are_dropped() {
     };
     let (newest, progress) = (Arc::new(newest), Arc::new(Progress::default()));
     let stop = CancellationToken::new();
-    let mut pipeline = Pipeline::start(&order, &newest, &progress, &stop).unwrap();
+    let gate = Arc::default();
+    let works = Works { newest: &newest, progress: &progress, stop: &stop, gate: &gate };
+    let mut pipeline = Pipeline::start(&order, &works).unwrap();
     assert!(queue.push(older) && queue.push(work(8, 2)));
     let records = timeout(LIMIT, pipeline.next(true)).await.unwrap().unwrap();
     assert!(records.iter().all(|record| record.place.unwrap().index >= 8), "{records:?}");
