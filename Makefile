@@ -32,6 +32,7 @@ train: build ## set up, build, and train on measured data (RUN=examples/tfbind8.
 test: setup ## set up, build, and pass the tests
 	cargo build --locked --workspace
 	cargo test --locked --workspace
+	cargo test --locked -p tributary-actor --features crash-points --lib -- crash
 
 verify: setup verify-licenses ## what CI checks besides the tests; changes no source file
 	cargo fmt --all --check

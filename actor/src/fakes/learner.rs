@@ -18,7 +18,7 @@ use tributary_common::network::{Network, Weights};
 use tributary_common::registry::Registry;
 use tributary_common::session::books::Books;
 use tributary_common::session::learner::{Incoming, Settlement};
-use tributary_common::session::refusal::{Fingerprints, Refusal, common_protocol};
+use tributary_common::session::refusal::{Fingerprints, Refusal, RefusalCode, common_protocol};
 use tributary_common::session::sessions::{Sessions, SessionsConfig};
 use tributary_common::session::{Secret, SessionKey, batch_bytes, random_stream};
 use tributary_common::trajectory::TrajectoryKind;
@@ -34,7 +34,7 @@ use tributary_proto::v1::weights_server::Weights as WeightsService;
 use tributary_proto::v1::{self, ActorMessage, LearnerMessage, WeightsMessage};
 use tributary_proto::{code::Code, limits};
 
-const RUN: RunId = RunId([7; 16]);
+pub(crate) const RUN: RunId = RunId([7; 16]);
 /// Of all credit: a few hundred trajectories.
 pub(crate) const BUDGET: u64 = 64 << 10;
 
@@ -74,6 +74,7 @@ pub(crate) struct Offer {
     pub(crate) protocol: (u32, u32),
     pub(crate) fingerprints: Fingerprints,
     pub(crate) assets: Vec<Asset>,
+    pub(crate) durable: bool,
 }
 
 /// A running learner; its services end with it.
@@ -129,11 +130,12 @@ impl FakeLearner {
                 architecture: network.fingerprint(),
             },
             assets: setting.files.iter().map(asset).collect(),
+            durable: false,
         };
         (setting.change)(&mut offer);
         let config = SessionsConfig {
             incarnation: Incarnation(1),
-            durable: false,
+            durable: offer.durable,
             most_sessions: 8,
             most_remembered: 8,
             budget_bytes: BUDGET,
@@ -250,6 +252,9 @@ impl State {
 
     fn admit(&self, hello: &Hello) -> Result<Welcome, Refusal> {
         common_protocol(self.offer.protocol, hello.protocol)?;
+        if let Some(theirs) = hello.run.filter(|theirs| *theirs != RUN) {
+            return Err(Refusal::new(RefusalCode::Run, "run", RUN, theirs, "go elsewhere"));
+        }
         let mut inner = self.inner();
         inner.hellos += 1;
         let admission = inner.sessions.hello(hello.resume.as_ref(), Secret([3; 16]))?;
@@ -265,7 +270,7 @@ impl State {
             seed: 1,
             stream: random_stream(admission.identity.epoch),
             exploration_setting: 0,
-            durable: false,
+            durable: self.offer.durable,
             lockstep: false,
             fingerprints: self.offer.fingerprints,
             progress_every: Duration::from_millis(100),

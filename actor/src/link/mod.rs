@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 use tributary_common::ids::RunId;
@@ -108,6 +108,8 @@ pub(crate) struct Link {
     progress: Arc<Progress>,
     /// Cancelled when no trajectory is to be started any more.
     stop: CancellationToken,
+    /// However the link ends, no thread waits for it.
+    _stop_at_the_end: DropGuard,
     /// When a drain ends whatever is not acked.
     drain_until: Option<Instant>,
     work: Option<Work>,
@@ -154,6 +156,7 @@ impl Link {
         let dialer = config.credentials.dialer(&config.learner)?;
         let mut random = Stream::new(surroundings.jitter, Purpose::Walk, 0, 0);
         let attempt = Attempt { program: random.bits().max(1), number: 0 };
+        let stop = CancellationToken::new();
         Ok(Self {
             dialer,
             random,
@@ -171,7 +174,8 @@ impl Link {
             session: ActorSession::default(),
             newest: Arc::default(),
             orders: Arc::default(),
-            stop: CancellationToken::new(),
+            _stop_at_the_end: stop.clone().drop_guard(),
+            stop,
             drain_until: None,
             work: None,
             loss: OnLearnerLoss::default(),

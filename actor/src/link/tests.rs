@@ -16,6 +16,7 @@ use tributary_proto::convert::chunks::WeightSet;
 use tributary_proto::credentials::Credentials;
 
 mod exploration;
+mod spool;
 
 use super::*;
 use crate::fakes::learner::{Acks, BUDGET, FakeLearner, Offer, Setting};

@@ -143,3 +143,28 @@ impl Drop for Spool {
 /// The thread of a spool is gone.
 #[derive(Debug)]
 pub(crate) struct Died;
+
+/// For tests: the folders of all spools.
+#[cfg(test)]
+pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
+    folder::spools(root, None).into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// For tests: how many spools nobody uses.
+#[cfg(test)]
+pub(crate) fn unlocked(root: &Path) -> usize {
+    let is_free = |folder: &PathBuf| matches!(Place::lock(folder), Ok(Some(_)));
+    folders(root).iter().filter(|folder| is_free(folder)).count()
+}
+
+/// For tests: the keys of the records in a spool.
+#[cfg(test)]
+pub(crate) fn held(
+    folder: &Path,
+) -> Vec<(tributary_common::ids::ActorId, Epoch, tributary_common::ids::Seq)> {
+    let kept = restore::read(folder).ok().and_then(|found| found.kept());
+    let keys = kept.into_iter().flat_map(|kept| {
+        kept.held.into_iter().map(move |(key, ..)| (kept.identity.actor, key.epoch, key.seq))
+    });
+    keys.collect()
+}

@@ -8,6 +8,7 @@ mod exploration;
 mod golden;
 mod programs;
 mod security;
+mod spool;
 mod stop;
 mod training;
 mod versions;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tributary_common::crash::{self, Armed};
-
 use super::*;
+
+#[cfg(feature = "crash-points")]
+mod points;
 
 /// What happens to a spool.
 #[derive(Clone, Debug)]
@@ -39,9 +40,24 @@ struct World {
     model: Model,
 }
 
-fn points() -> Vec<&'static str> {
-    crash::POINTS.into_iter().filter(|name| name.starts_with("spool.")).collect()
+/// Lets the disk fail at the point of this number, where there are points.
+#[cfg(feature = "crash-points")]
+fn fail(point: usize, errno: &str) {
+    let (points, armed) = (points::all(), tributary_common::crash::Armed::read);
+    let name = points[point % points.len()];
+    tributary_common::crash::arm(armed(&format!("{name}:2:{errno}")));
 }
+
+#[cfg(feature = "crash-points")]
+fn fail_no_more() {
+    tributary_common::crash::arm(None);
+}
+
+#[cfg(not(feature = "crash-points"))]
+fn fail(_: usize, _: &str) {}
+
+#[cfg(not(feature = "crash-points"))]
+fn fail_no_more() {}
 
 impl World {
     fn new() -> Self {
@@ -76,11 +92,8 @@ impl World {
             // Fails at most where a test lets it; then it is done later.
             Event::Remove => drop(self.store().remove_acked()),
             Event::Welcome => self.welcome(),
-            Event::Fail(point, is_full) => {
-                let (points, errno) = (points(), if is_full { "enospc" } else { "eio" });
-                let name = points[point % points.len()];
-                crash::arm(Armed::read(&format!("{name}:2:{errno}")));
-            }
+            Event::Fail(point, true) => fail(point, "enospc"),
+            Event::Fail(point, false) => fail(point, "eio"),
             Event::Crash(more) => self.crash(more),
         }
     }
@@ -108,7 +121,7 @@ impl World {
             let _ = self.store().commit();
         }
         self.store = None;
-        crash::arm(None);
+        fail_no_more();
         for file in files(self.root.path()) {
             let synced = before.iter().find(|(_, known)| *known == file).map_or(0, |(l, _)| *l);
             let torn = length(&file).min(synced + more);
