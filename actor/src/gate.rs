@@ -50,7 +50,11 @@ mod tests {
                 let (gate, stop) = (gate.clone(), stop.clone());
                 move || gate.wait(&stop)
             });
-            if open { gate.set(true) } else { stop.cancel() }
+            if open {
+                gate.set(true)
+            } else {
+                stop.cancel()
+            }
             assert_eq!(waiting.join().unwrap(), goes_on);
         }
     }

@@ -137,13 +137,13 @@ impl Pipeline {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::fakes::{Grid, Sum, snapshot, until};
     use crate::newest::Newest;
     use crate::progress::Progress;
-    use tokio_util::sync::CancellationToken;
-    use crate::fakes::{Grid, Sum, snapshot, until};
     use std::collections::BTreeSet;
     use std::sync::atomic::Ordering::Relaxed;
     use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
     use tributary_common::ids::PolicyVersion;
     use tributary_common::network::Network;
     use tributary_common::rollout::BrokenEnvironment;

@@ -276,12 +276,8 @@ mod tests {
         let progress = Arc::new(Progress::default());
         let mut order = Stream::new(1, Purpose::Backward, 0, 0);
         let known = KnownObjects::new(Arc::new(Sum::default()), false, &[], &mut order);
-        let scoring = Scoring::new(
-            Arc::new(reward),
-            progress.clone(),
-            Arc::new(known),
-            Default::default(),
-        );
+        let scoring =
+            Scoring::new(Arc::new(reward), progress.clone(), Arc::new(known), Default::default());
         let (drawn, to_score) = crossbeam_channel::bounded(1);
         let (to_session, mut records) = mpsc::channel(1_000);
         let policy = PolicyVersion::default();

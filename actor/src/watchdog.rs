@@ -98,7 +98,9 @@ fn reason(edge: Option<Edge>) -> &'static str {
             "waits for credit: the learner takes no more trajectories now, or there is no learner"
         }
         Some(Edge::Weights) => "waits for the first weights of the learner",
-        Some(Edge::Spool) => "waits for room in its spool: nothing in it is acked, or its disk fails",
+        Some(Edge::Spool) => {
+            "waits for room in its spool: nothing in it is acked, or its disk fails"
+        }
         Some(Edge::Reward | Edge::Queue) => "waits for the reward: one call takes this long",
         None => "waits for nobody it knows of: the environment or the network may be slow",
     }

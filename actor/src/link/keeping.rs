@@ -132,10 +132,7 @@ impl Link {
     }
 
     /// Does something, and takes in meanwhile what is complete.
-    pub(super) async fn meanwhile<T>(
-        &mut self,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Break> {
+    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Break> {
         tokio::pin!(work);
         loop {
             self.set_gate();

@@ -83,8 +83,12 @@ impl Adoption {
     pub(crate) fn set_aside(adopted: Adopted, reason: &dyn std::fmt::Display) {
         let from = adopted.place.folder().display().to_string();
         match adopted.place.set_aside() {
-            Ok(to) => tracing::error!(%reason, from, to = %to.display(), "the learner does not take this spool; it is set aside"),
-            Err(error) => tracing::error!(%reason, from, %error, "the learner does not take this spool, and it cannot be set aside"),
+            Ok(to) => {
+                tracing::error!(%reason, from, to = %to.display(), "the learner does not take this spool; it is set aside")
+            }
+            Err(error) => {
+                tracing::error!(%reason, from, %error, "the learner does not take this spool, and it cannot be set aside")
+            }
         }
     }
 }

@@ -29,7 +29,8 @@ impl Place {
     /// Locks a folder that is there; none if another process has it.
     pub(crate) fn lock(folder: &Path) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
-        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(folder.join(LOCK))?;
+        let lock =
+            options.write(true).create(true).truncate(false).mode(0o600).open(folder.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { folder: folder.to_owned(), _lock: lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -66,9 +67,9 @@ impl Place {
 
 /// The folders of all spools of a run, or of all runs: used by others or not.
 pub(crate) fn spools(root: &Path, run: Option<RunId>) -> Vec<(RunId, PathBuf)> {
-    let runs = entries(root).into_iter().filter_map(|(name, path)| {
-        Some((RunId::try_from(name).ok()?, path))
-    });
+    let runs = entries(root)
+        .into_iter()
+        .filter_map(|(name, path)| Some((RunId::try_from(name).ok()?, path)));
     let wanted = runs.filter(|(found, _)| run.is_none_or(|run| run == *found));
     let actors = |(run, path): (RunId, PathBuf)| {
         let actors = entries(&path).into_iter().filter(|(name, _)| name.parse::<u64>().is_ok());
@@ -80,7 +81,8 @@ pub(crate) fn spools(root: &Path, run: Option<RunId>) -> Vec<(RunId, PathBuf)> {
 /// In the order of their names. A folder that cannot be read holds nothing for us.
 fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    let named =
+        entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
     let mut named: Vec<_> = named.collect();
     named.sort();
     named

@@ -171,8 +171,7 @@ impl Found {
 
     fn state(&mut self, State { run, resume }: State) {
         let Resume { actor, secret, acked_records, leftovers } = resume;
-        let is_first =
-            self.owner.is_none() && self.records.is_empty() && self.illegible.is_none();
+        let is_first = self.owner.is_none() && self.records.is_empty() && self.illegible.is_none();
         self.owner = Some((run, actor, secret));
         self.marks.acked_records = self.marks.acked_records.max(acked_records);
         let mut epochs = BTreeMap::new();
@@ -201,7 +200,8 @@ impl Found {
         let end = first + stamped.batch.len() as u64;
         let is_known = self.owner.is_some();
         let start = if is_known { 0 } else { first };
-        let mark = self.marks.epochs.entry(epoch).or_insert(Mark { acked_below: start, next: start });
+        let mark =
+            self.marks.epochs.entry(epoch).or_insert(Mark { acked_below: start, next: start });
         let next = mark.next;
         mark.next = next.max(end);
         self.marks.newest = self.marks.newest.max(epoch);

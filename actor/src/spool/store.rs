@@ -76,7 +76,18 @@ impl Store {
         let next_number = found.segments.last().map_or(1, |last| last.number + 1);
         let (marks, segments) = (found.marks, found.segments);
         let (file, queue) = (None, Vec::new());
-        Some(Self { place, run, actor, secret, marks, segments, file, next_number, segment_bytes, queue })
+        Some(Self {
+            place,
+            run,
+            actor,
+            secret,
+            marks,
+            segments,
+            file,
+            next_number,
+            segment_bytes,
+            queue,
+        })
     }
 
     /// Where it is.
@@ -86,7 +97,8 @@ impl Store {
 
     /// Records and bytes of frames that are not on disk yet.
     pub(super) fn queued(&self) -> (u64, u64) {
-        let sum = |(records, bytes), entry: &Entry| (records + entry.records(), bytes + entry.bytes());
+        let sum =
+            |(records, bytes), entry: &Entry| (records + entry.records(), bytes + entry.bytes());
         self.queue.iter().fold((0, 0), sum)
     }
 

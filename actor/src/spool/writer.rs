@@ -87,8 +87,9 @@ impl Queue {
 
     /// Waits for something to do.
     fn wait(&self) -> (Vec<Entry>, BTreeMap<Epoch, Seq>, Option<End>) {
-        let idle =
-            |work: &mut Work| work.entries.is_empty() && work.acked.is_empty() && work.end.is_none();
+        let idle = |work: &mut Work| {
+            work.entries.is_empty() && work.acked.is_empty() && work.end.is_none()
+        };
         let work = self.changed.wait_while(self.lock(), idle);
         take(&mut work.unwrap_or_else(PoisonError::into_inner))
     }

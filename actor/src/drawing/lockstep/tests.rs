@@ -15,8 +15,8 @@ use crate::newest::Newest;
 use crate::orders::Orders;
 use crate::pipeline::{Order, Pipeline};
 use crate::progress::Progress;
-use crate::surroundings::Works;
 use crate::scoring::Record;
+use crate::surroundings::Works;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const VERSION: PolicyVersion = PolicyVersion { incarnation: Incarnation(1), step: 8 };
