@@ -38,14 +38,9 @@ pub(super) struct State {
     pub(super) resume: Resume,
 }
 
-/// A part of a file.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Part {
-    /// A whole frame.
-    Frame(Content),
-    /// No frame that anybody could read starts at this offset; up to the next one, or the end.
-    Illegible(usize),
-}
+/// A part of a file: a whole frame, or the offset from which on nobody can read a frame, up to the next
+/// one or the end.
+pub(super) type Part = Result<Content, usize>;
 
 /// The first bytes of a file.
 pub(super) fn header() -> Vec<u8> {
@@ -97,12 +92,12 @@ impl Iterator for Parts<'_> {
         let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
         if let Some((content, length)) = decode(rest) {
             self.at += length;
-            return Some(Part::Frame(content));
+            return Some(Ok(content));
         }
         let start = self.at;
         let next = (1..rest.len()).find(|&skip| decode(&rest[skip..]).is_some());
         self.at = next.map_or(self.bytes.len(), |skip| start + skip);
-        Some(Part::Illegible(start))
+        Some(Err(start))
     }
 }
 

@@ -14,7 +14,7 @@ use tributary_common::session::{Identity, RecordKey, Resume, Secret, record_byte
 use tributary_common::trajectory::TrajectoryKind;
 use tributary_proto::convert::batch::StampedBatch;
 
-use super::frame::{self, Content, Part, Parts, State};
+use super::frame::{self, Content, Parts, State};
 use super::marks::{Mark, Marks};
 use crate::columns;
 use crate::scoring::Record;
@@ -152,15 +152,15 @@ impl Found {
         let mut segment = Segment { number, path, bytes: bytes.len() as u64, end: None };
         for part in Parts::of(bytes) {
             match part {
-                Part::Frame(Content::State(state)) => {
+                Ok(Content::State(state)) => {
                     segment.bytes = bytes.len() as u64;
                     self.state(state);
                 }
-                Part::Frame(Content::Batch(batch)) => {
+                Ok(Content::Batch(batch)) => {
                     segment.bytes = bytes.len() as u64;
                     segment.end = Some(self.batch(batch));
                 }
-                Part::Illegible(offset) => {
+                Err(offset) => {
                     segment.bytes = offset as u64;
                     self.illegible.get_or_insert_with(|| (segment.path.clone(), offset));
                 }
