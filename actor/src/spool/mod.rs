@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tributary_common::ids::{Epoch, RunId};
-use tributary_common::session::{Acked, Identity, RecordKey};
+use tributary_common::session::{Acked, Identity, RecordKey, record_bytes};
+use tributary_proto::limits;
 
 pub(crate) use adopt::{Adopted, Adoption};
 
@@ -91,12 +92,14 @@ impl Spool {
 
     /// Keeps records of one epoch, from this key on without a gap.
     pub(crate) fn keep(&mut self, first: RecordKey, records: &[&Record]) {
-        let mut first = first;
-        for records in records.chunks(FRAME_RECORDS) {
-            let entry = Entry::batch(columns::batch(first, records));
-            first.seq.0 += records.len() as u64;
+        let (mut first, mut records) = (first, records);
+        while !records.is_empty() {
+            let (frame, rest) = records.split_at(fitting(records));
+            let entry = Entry::batch(columns::batch(first, frame));
+            first.seq.0 += frame.len() as u64;
             self.queued_bytes += entry.bytes();
             self.queue.push([entry]);
+            records = rest;
         }
     }
 
@@ -132,6 +135,16 @@ impl Spool {
         self.queue.end(everything_is_acked);
         self.queue.wait_for_the_end();
     }
+}
+
+/// How many of these records make a frame: no more than a message of the wire holds.
+fn fitting(records: &[&Record]) -> usize {
+    let mut bytes = 0;
+    let fits = |record: &&&Record| {
+        bytes += record_bytes(record.actions.len(), record.raw.len());
+        bytes <= limits::BATCH_BYTES
+    };
+    records.iter().take(FRAME_RECORDS).take_while(fits).count().max(1)
 }
 
 impl Drop for Spool {

@@ -120,7 +120,7 @@ impl Store {
     /// Writes and syncs what is queued. Behind an error nothing of it counts as written; all of it
     /// goes into a new file the next time, because nobody knows what a failed sync left behind.
     pub(super) fn commit(&mut self) -> io::Result<()> {
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && !self.is_spent() {
             return Ok(());
         }
         let result = self.write();
@@ -128,6 +128,12 @@ impl Store {
             self.abandon();
         }
         result
+    }
+
+    /// The last file is large and all in it is acked: another one makes it superfluous.
+    fn is_spent(&self) -> bool {
+        let last = self.segments.last().filter(|last| last.bytes >= self.segment_bytes);
+        last.and_then(|last| last.end).is_some_and(|end| self.marks.is_acked(end))
     }
 
     fn write(&mut self) -> io::Result<()> {

@@ -133,6 +133,21 @@ fn files_are_removed_when_all_in_them_is_acked() {
 }
 
 #[test]
+fn a_large_file_goes_when_all_in_it_is_acked() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = create(root.path());
+    store.push([Entry::Welcomed(epoch(1)), entry(1, 0, 200)]);
+    store.commit().unwrap();
+    assert!(store.bytes() > 4 * SEGMENT);
+    store.acked(acked(1, 200));
+    store.commit().unwrap();
+    store.remove_acked().unwrap();
+    assert!(store.bytes() < SEGMENT, "{} bytes hold nothing", store.bytes());
+    let kept = kept(root.path());
+    assert_eq!((kept.held.len(), kept.next, kept.acked_records), (0, Seq(200), 200));
+}
+
+#[test]
 fn another_process_goes_on_in_another_file() {
     let root = tempfile::tempdir().unwrap();
     let mut store = create(root.path());

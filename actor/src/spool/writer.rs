@@ -144,10 +144,9 @@ fn write(mut store: Store, queue: &Queue, news: &watch::Sender<News>) -> (Store,
         store.push(entries);
         let (records, bytes) = store.queued();
         // Room first: it may be what the commit needs.
-        if let Err(error) = store.remove_acked() {
-            tracing::warn!(%error, "a file of the spool cannot be removed; trying again later");
-        }
+        remove_acked(&mut store);
         let result = store.commit();
+        remove_acked(&mut store);
         say(&mut failed, &result, &store);
         news.send_modify(|news| {
             if result.is_ok() {
@@ -160,6 +159,12 @@ fn write(mut store: Store, queue: &Queue, news: &watch::Sender<News>) -> (Store,
         if let Some(end) = end {
             return (store, if result.is_ok() { end } else { End::Keep });
         }
+    }
+}
+
+fn remove_acked(store: &mut Store) {
+    if let Err(error) = store.remove_acked() {
+        tracing::warn!(%error, "a file of the spool cannot be removed; trying again later");
     }
 }
 
