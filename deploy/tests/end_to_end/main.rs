@@ -8,7 +8,6 @@ mod exploration;
 mod golden;
 mod programs;
 mod security;
-mod spool;
 mod stop;
 mod training;
 mod versions;
