@@ -3,7 +3,7 @@
 //!
 //! A record is sent only when it is on disk here, so an actor that is killed leaves behind all that
 //! the learner may have heard of and all that it paid for. The next actor of the run on this machine
-//! takes the spool over ([`adopt`]) and goes on with the same id. `docs/spool.md` tells the rules.
+//! takes the spool over (`adopt`) and goes on with the same id. `docs/spool.md` tells the rules.
 
 mod adopt;
 mod folder;
