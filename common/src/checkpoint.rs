@@ -114,6 +114,16 @@ pub enum CheckpointError {
         /// Its number and ours.
         source: UnknownSchema,
     },
+    /// Another run wrote it.
+    #[error("{} belongs to the run {theirs}, this is the run {ours}", path.display())]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// The run of the directory.
+        ours: RunId,
+        /// The run that the checkpoint names.
+        theirs: RunId,
+    },
     /// Its weights are not this network's.
     #[error("{}: {source}", path.display())]
     Weights {
@@ -122,6 +132,17 @@ pub enum CheckpointError {
         /// What is wrong.
         source: InvalidWeights,
     },
+}
+
+impl CheckpointError {
+    /// Whether an older checkpoint may take its place.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
 }
 
 /// The folder name of a checkpoint; names sort by age.

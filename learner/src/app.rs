@@ -23,12 +23,12 @@ use crate::http::{self, Shown};
 use crate::keeper::{Keeper, NothingKept};
 use crate::ledger_writer::Committer;
 use crate::lockstep::Lockstep;
-use crate::lockstep::rounds::SavedRounds;
 use crate::metrics::LearnerMetrics;
 use crate::options::Options;
 use crate::prepare::Prepared;
 use crate::publish::Publisher;
 use crate::record::{Record, Recorder, RunNames, Summary};
+use crate::resume::Beginning;
 use crate::roster::Roster;
 use crate::run_directory::RunDirectory;
 use crate::service::{self, RunFacts, ServiceDeps};
@@ -81,11 +81,17 @@ pub async fn run(
     interrupt: CancellationToken,
 ) -> Result<Outcome, LearnerError> {
     let prepared = Prepared::new(options, registry).await?;
-    let training = match make_training(&prepared) {
+    let training = make_training(&prepared).and_then(|mut training| {
+        prepared.resumed.iter().try_for_each(|contents| training.restore(&contents.training))?;
+        Ok(training)
+    });
+    let training = match training {
         Ok(training) => training,
         Err(error) => {
-            // Nothing ran: the directory is as good as new for the next try.
-            prepared.directory.give_up();
+            if prepared.is_new {
+                // Nothing ran: the directory is as good as new for the next try.
+                prepared.directory.give_up();
+            }
             return Err(error.into());
         }
     };
@@ -118,6 +124,8 @@ impl App {
     ) -> Result<Self, LearnerError> {
         prepared.announce()?;
         prepared.memory().announce();
+        let mut prepared = prepared;
+        let beginning = Beginning::of(&mut prepared)?;
         let Prepared {
             facts,
             task,
@@ -129,14 +137,15 @@ impl App {
             http,
             security,
             sessions,
+            ..
         } = prepared;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
         let settings = exploration.settings() as u32;
-        let roster = Arc::new(Roster::new(sessions, settings));
+        let roster = Arc::new(Roster::restore(sessions, settings, beginning.sessions));
         let replayed = replay.replayed_in_batch();
-        let lockstep = Lockstep::of_run(&facts.run_file, replayed, &roster, SavedRounds::default());
+        let lockstep = Lockstep::of_run(&facts.run_file, replayed, &roster, beginning.rounds);
         let observer = Observer {
             board: Arc::new(Board::default()),
             roster,
@@ -144,7 +153,10 @@ impl App {
         };
         let (durable, journal) = (sessions.durable, ledger.journal().describe());
         let ledger_figures = LedgerFigures { durable, journal, ..LedgerFigures::default() };
-        observer.board.update(|figures| figures.ledger = ledger_figures);
+        observer.board.update(|figures| {
+            figures.ledger = ledger_figures;
+            (figures.updates, figures.samples) = (beginning.updates, beginning.samples);
+        });
         let commits = durable.then(Committer::new);
         let keeper: Arc<dyn Keeper> = match &commits {
             Some((committer, _)) => Arc::new(committer.clone()),
@@ -156,7 +168,7 @@ impl App {
         let (drain, drain_requests) = mpsc::channel(1);
         let (records, _) = broadcast::channel(RECORDS);
         let compared = Arc::new(Notify::new());
-        let recorder = Recorder::create(&directory.join("metrics.jsonl"), Instant::now())
+        let recorder = Recorder::append(&directory.join("metrics.jsonl"), Instant::now())
             .map_err(|source| LearnerError::System { what: "metrics.jsonl", source })?;
 
         let ends = Ends {
@@ -174,6 +186,8 @@ impl App {
             observer: &observer,
             lockstep: &lockstep,
             directory: &directory,
+            generated: beginning.generated,
+            draws: beginning.draws,
         };
         let workers = Workers::start(&common, training, ledger, ends)?;
         let recording =

@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tributary_common::checkpoint::CheckpointError;
 use tributary_common::ledger::LedgerError;
-use tributary_common::run_file::RunFileError;
+use tributary_common::run_file::{OtherRun, RunFileError};
 
-use crate::replay::TooSmall;
+use crate::replay::{BadColumns, TooSmall};
 use crate::run_directory::RunDirectoryError;
 use crate::security::SecurityError;
 use crate::training::TrainError;
@@ -26,6 +27,18 @@ pub enum LearnerError {
     /// The run file has problems, all of them.
     #[error(transparent)]
     RunFile(#[from] RunFileError),
+    /// Neither a run file nor a run.
+    #[error("no run has begun in {}: give the run file of a new one with --run-file", .0.display())]
+    NoRun(PathBuf),
+    /// A run does not go on with this run file.
+    #[error(transparent)]
+    OtherRun(#[from] OtherRun),
+    /// A run cannot go on from its checkpoints.
+    #[error("the run cannot go on: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint holds another replay.
+    #[error("the run cannot go on: the replay of its newest checkpoint: {0}")]
+    SavedReplay(#[from] BadColumns),
     /// The replay cannot give a batch.
     #[error(transparent)]
     Replay(#[from] TooSmall),
@@ -49,6 +62,18 @@ pub enum LearnerError {
         /// As given.
         address: SocketAddr,
         /// Why.
+        source: io::Error,
+    },
+    /// The port of before is in use.
+    #[error(
+        "cannot listen on {address}, where this run's learner listened before and its actors look for \
+         it: {source}; end who uses it, or give another one with --listen and --http and start the \
+         actors again"
+    )]
+    ListenAgain {
+        /// As before.
+        address: SocketAddr,
+        /// Why not.
         source: io::Error,
     },
     /// The run directory.
@@ -77,19 +102,25 @@ pub enum LearnerError {
 }
 
 impl LearnerError {
-    /// 70 bug, 75 try again, 78 configuration.
+    /// 64 usage, 70 bug, 75 try again, 78 configuration.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => 75,
-            Self::Directory(RunDirectoryError::Io { .. }) | Self::System { .. } => 75,
+            Self::Directory(RunDirectoryError::Io { .. } | RunDirectoryError::InUse { .. })
+            | Self::ListenAgain { .. }
+            | Self::System { .. } => 75,
             Self::Ledger(LedgerError::Order(_) | LedgerError::Statement(_)) => 70,
             Self::Ledger(LedgerError::Full(_) | LedgerError::Busy(_) | LedgerError::Disk(_)) => 75,
             Self::Ledger(_) => 78,
             Self::Train(TrainError::NoCuda) => 78,
             Self::Train(TrainError::Straggler(_)) => 75,
             Self::Train(_) | Self::Serve(_) | Self::Panicked(_) => 70,
+            Self::NoRun(_) => 64,
             Self::Read { .. }
             | Self::RunFile(_)
+            | Self::OtherRun(_)
+            | Self::Checkpoint(_)
+            | Self::SavedReplay(_)
             | Self::Replay(_)
             | Self::Record { .. }
             | Self::Security(_)

@@ -51,6 +51,7 @@ pub struct HandOver {
     state: Mutex<State>,
     data: Condvar,
     room: Condvar,
+    settling: Mutex<()>,
 }
 
 struct State {
@@ -65,7 +66,8 @@ impl HandOver {
     /// Over an empty replay.
     pub fn new(replay: Replay) -> Self {
         let state = State { replay, intake_closed: false, trainer_done: false, rounds: 0 };
-        Self { state: Mutex::new(state), data: Condvar::new(), room: Condvar::new() }
+        let (data, room) = (Condvar::new(), Condvar::new());
+        Self { state: Mutex::new(state), data, room, settling: Mutex::new(()) }
     }
 
     /// Inserts now, or says why not.
@@ -73,16 +75,20 @@ impl HandOver {
         self.insert_into(&mut lock(&self.state), sound)
     }
 
-    /// Waits until there is room or intake is closed; returns how long that took, too.
-    pub fn insert(&self, sound: &Sound) -> (Insertion, Duration) {
+    /// Waits until there is room or intake is closed; returns how long that took.
+    pub fn await_room(&self) -> Duration {
         let start = Instant::now();
         let mut state = lock(&self.state);
-        loop {
-            match self.insert_into(&mut state, sound) {
-                Insertion::Full => state = wait(&self.room, state),
-                insertion => return (insertion, start.elapsed()),
-            }
+        while !state.intake_closed && !state.trainer_done && !state.replay.may_insert() {
+            state = wait(&self.room, state);
         }
+        start.elapsed()
+    }
+
+    /// Held by ingest from an insertion until it is settled, and by who saves both: what a checkpoint
+    /// says of actors is then what its replay holds. Never held while waiting for room.
+    pub fn settling(&self) -> MutexGuard<'_, ()> {
+        lock(&self.settling)
     }
 
     /// Inserts what the ledger holds, also when intake is closed, as soon as there is room; returns how
@@ -95,6 +101,11 @@ impl HandOver {
         }
         self.keep(&mut state, sound);
         start.elapsed()
+    }
+
+    /// Inserts whatever the band says: what the ledger holds, before anything else comes.
+    pub fn insert_at_once(&self, sound: &Sound) {
+        self.keep(&mut lock(&self.state), sound);
     }
 
     /// Whether no more trajectories are taken.
@@ -252,6 +263,11 @@ mod tests {
         HandOver::new(Replay::new(&run_file::Replay::default(), 2).unwrap())
     }
 
+    fn insert(hand_over: &HandOver) -> Insertion {
+        hand_over.await_room();
+        hand_over.try_insert(&sound())
+    }
+
     fn stream() -> Stream {
         Stream::new(1, Purpose::Replay, 0, 0)
     }
@@ -267,7 +283,7 @@ mod tests {
         let full = fill(&hand_over);
         assert!((2..100).contains(&full), "{full}");
         thread::scope(|scope| {
-            let inserting = scope.spawn(|| hand_over.insert(&sound()).0);
+            let inserting = scope.spawn(|| insert(&hand_over));
             assert!(hand_over.draw(0, &mut stream(), &mut samples).is_some());
             assert_eq!(inserting.join().unwrap(), Insertion::Done);
         });
@@ -280,7 +296,7 @@ mod tests {
         let (hand_over, mut samples) = (hand_over(), Samples::default());
         let full = fill(&hand_over);
         thread::scope(|scope| {
-            let inserting = scope.spawn(|| hand_over.insert(&sound()).0);
+            let inserting = scope.spawn(|| insert(&hand_over));
             hand_over.close_intake();
             assert_eq!(inserting.join().unwrap(), Insertion::Closed);
         });
@@ -297,7 +313,7 @@ mod tests {
             assert_eq!(drawing.join().unwrap(), None);
         });
         for _ in 0..1_000 {
-            assert_eq!(hand_over.insert(&sound()).0, Insertion::Done);
+            assert_eq!(hand_over.try_insert(&sound()), Insertion::Done);
         }
         assert_eq!(hand_over.draw(0, &mut stream(), &mut samples), None);
     }

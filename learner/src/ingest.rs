@@ -6,7 +6,7 @@
 
 mod lockstep;
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -107,17 +107,29 @@ impl Ingest {
             return self.take_work(&lockstep, arrival);
         }
         let outputs = arrival.batch.outputs;
-        let fresh = arrival.batch.iter().skip(arrival.duplicates);
-        let fresh_bytes: u64 = fresh.map(|t| record_bytes(t.actions.len(), outputs)).sum();
+        let fresh = || arrival.batch.iter().skip(arrival.duplicates);
+        let fresh_bytes: u64 = fresh().map(|t| record_bytes(t.actions.len(), outputs)).sum();
         // The duplicates' share of the message is free with the first settlement.
         let mut tally =
             Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
-        for trajectory in arrival.batch.iter().skip(arrival.duplicates) {
-            let decided = match self.deps.examiner.examine(&trajectory) {
-                Ok(sound) => {
-                    self.note(&sound, &trajectory, arrival.session.actor);
-                    self.insert(&sound, &trajectory, arrival, &mut tally)
-                }
+        // Before anything is held: this may wait for the disk.
+        let examined: Vec<Result<Sound, Unsound>> =
+            fresh().map(|trajectory| self.examine(&trajectory, arrival)).collect();
+        let hand_over = Arc::clone(&self.deps.hand_over);
+        let mut settling = hand_over.settling();
+        for (trajectory, examined) in fresh().zip(examined) {
+            let decided = match examined {
+                Ok(sound) => loop {
+                    match hand_over.try_insert(&sound) {
+                        Insertion::Full => {
+                            // Meanwhile what was decided before is acked.
+                            self.settle(arrival, &mut tally);
+                            settling = self.await_room(&hand_over, settling);
+                        }
+                        Insertion::Done => break Ok(self.inserted(&sound, trajectory.setting)),
+                        Insertion::Closed => break Err(run_complete()),
+                    }
+                },
                 Err(unsound) => Err(unsound),
             };
             tally.bytes += record_bytes(trajectory.actions.len(), outputs);
@@ -127,36 +139,42 @@ impl Ingest {
             }
         }
         self.settle(arrival, &mut tally);
+        drop(settling);
         self.flush_dead_letters();
     }
 
-    /// Waits until replay takes the trajectory; meanwhile what was decided before is acked.
-    fn insert(
+    /// Looks whether a trajectory is sound, and notes what it says of its object.
+    fn examine(
         &mut self,
-        sound: &Sound,
         trajectory: &TrajectoryView<'_>,
         arrival: &Arrival,
-        tally: &mut Tally,
-    ) -> Result<(), Unsound> {
-        let hand_over = Arc::clone(&self.deps.hand_over);
-        let mut insertion = hand_over.try_insert(sound);
-        if insertion == Insertion::Full {
-            self.settle(arrival, tally);
-            let waiting = self.deps.board.wait(Edge::IngestReplay);
-            let (waited_insertion, waited) = hand_over.insert(sound);
-            drop(waiting);
-            self.deps.board.update(|figures| figures.waited("ingest.replay", waited));
-            insertion = waited_insertion;
-        }
-        if insertion != Insertion::Done {
-            return Err(run_complete());
-        }
-        self.count(sound, trajectory.setting);
+    ) -> Result<Sound, Unsound> {
+        let sound = self.deps.examiner.examine(trajectory)?;
+        self.note(&sound, trajectory, arrival.session.actor);
+        Ok(sound)
+    }
+
+    /// Waits until replay takes a trajectory; nothing is held meanwhile.
+    fn await_room<'a>(
+        &self,
+        hand_over: &'a HandOver,
+        settling: MutexGuard<'a, ()>,
+    ) -> MutexGuard<'a, ()> {
+        drop(settling);
+        let waiting = self.deps.board.wait(Edge::IngestReplay);
+        let waited = hand_over.await_room();
+        drop(waiting);
+        self.deps.board.update(|figures| figures.waited("ingest.replay", waited));
+        hand_over.settling()
+    }
+
+    /// Counts a trajectory that is in replay; the last closes the intake.
+    fn inserted(&mut self, sound: &Sound, setting: u32) {
+        self.count(sound, setting);
         if self.intake.is_complete() {
-            hand_over.close_intake();
+            self.deps.hand_over.close_intake();
             self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
         }
-        Ok(())
     }
 
     /// Notes what a trajectory says of its object, for the ledger.

@@ -25,12 +25,14 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// With the objects that the run's ledger knows, and in a durable run with all that it accepted.
+    /// With the objects that the run's ledger knows; behind so many trajectories, or in a durable run
+    /// behind all that the ledger accepted.
     ///
     /// # Errors
     /// The ledger's.
-    pub fn new(goals: IntakeGoals, ledger: &Ledger) -> Result<Self, LedgerError> {
-        let mut intake = Self { goals, generated: ledger.next_ordinal(), ..Self::default() };
+    pub fn new(goals: IntakeGoals, ledger: &Ledger, generated: u64) -> Result<Self, LedgerError> {
+        let generated = generated.max(ledger.next_ordinal());
+        let mut intake = Self { goals, generated, ..Self::default() };
         ledger.for_each_key(|key, is_measured| {
             intake.count_object(key, !is_measured);
         })?;

@@ -52,6 +52,7 @@ pub mod redraw;
 pub mod reinsert;
 pub mod replay;
 pub mod replay_summary;
+pub mod resume;
 pub mod roster;
 pub mod run_directory;
 pub mod security;

@@ -13,22 +13,25 @@ use crate::security::SecurityOptions;
 /// People start it with `tributary train RUN.toml`, which starts actors too. Started alone it waits
 /// for actors: `tributary actor --learner http://HOST:PORT`, with the address that it writes to
 /// RUN_DIR/address.json.
+///
+/// Started on the directory of a run, it goes on with it: from the newest checkpoint and the ledger,
+/// with the run's own run file, where the run's learner listened before.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tributary-learner", version)]
 pub struct Options {
-    /// The run file (TOML).
+    /// The run file (TOML) [default: the one of the run in DIR].
     #[arg(long, value_name = "RUN.toml")]
-    pub run_file: PathBuf,
-    /// The directory of the run; made if need be, refused if it holds another run.
+    pub run_file: Option<PathBuf>,
+    /// The directory of the run; made if need be. A run that it holds goes on.
     #[arg(long, value_name = "DIR")]
     pub run_dir: PathBuf,
     /// Where actors connect; port 0: a free one, written to DIR/address.json. Beyond loopback only with
-    /// TLS and a token.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
+    /// TLS and a token [default: as before, or a free port of 127.0.0.1].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<SocketAddr>,
     /// Where /metrics (Prometheus) and /healthz are served; likewise. They ask for the control token.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
-    pub http: SocketAddr,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<SocketAddr>,
     /// Overrides a key of the run file; may be given again.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<(String, String)>,

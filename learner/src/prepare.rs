@@ -1,35 +1,35 @@
-//! Everything that can be wrong before a run starts: the run file, its data, the addresses, the
-//! directory. Nothing is written before all of it is right.
+//! Everything that can be wrong before a run starts, or goes on: the run file, its data, the
+//! addresses, the directory, its checkpoints. Nothing is written before all of it is right.
 
-use std::collections::HashMap;
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+mod address;
+mod data;
+mod description;
+
 use std::sync::Arc;
 
-use serde_json::json;
 use tokio::net::TcpListener;
-use tonic::codegen::Bytes;
-use tributary_common::data_set;
 use tributary_common::estimate::EvaluationData;
 use tributary_common::ledger::{self, Ledger};
 use tributary_common::network::Network;
-use tributary_common::registry::{Registry, Task, data_files, redirect};
-use tributary_common::run_file::{Problem, RunFile, RunFileError};
+use tributary_common::registry::{Registry, Task};
+use tributary_common::run_file::RunFile;
 use tributary_common::session::record_bytes;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::sessions::SessionsConfig;
-use tributary_proto::convert::learner::Asset;
 use tributary_proto::limits;
 
+use crate::checkpoint::Contents;
 use crate::entropy;
 use crate::error::LearnerError;
 use crate::memory::{MemoryBound, Sizes};
 use crate::options::Options;
 use crate::replay::Replay;
-use crate::run_directory::RunDirectory;
-use crate::security::Security;
+use crate::resume;
+use crate::run_directory::{Inhabited, RUN_FILE, RunDirectory};
+use crate::security::{Security, SecurityError};
 use crate::service::RunFacts;
+use address::{AddressFile, Addresses, Listen};
+use description::Described;
 
 /// Sessions at the same time, and actors remembered.
 const MOST_SESSIONS: usize = 2_048;
@@ -50,6 +50,10 @@ pub struct Prepared {
     pub replay: Replay,
     /// Ours.
     pub directory: RunDirectory,
+    /// Whether no learner of this run got as far before.
+    pub is_new: bool,
+    /// What the newest checkpoint of a run that goes on holds.
+    pub resumed: Option<Contents>,
     /// What was measured, and in a durable run what was accepted.
     pub ledger: Ledger,
     /// For actors.
@@ -68,14 +72,16 @@ impl Prepared {
     /// # Errors
     /// Whatever is wrong, before anything was written.
     pub async fn new(options: &Options, registry: &Registry) -> Result<Self, LearnerError> {
-        let secured = options.security.read(&[options.listen, options.http])?;
-        let folder = options.run_file.parent().unwrap_or(Path::new(""));
-        let (mut run_file, task) = read(options, registry, folder)?;
-        let in_file = |problems: Vec<Problem>| {
-            LearnerError::RunFile(RunFileError::from(problems).in_file(&options.run_file))
-        };
-        let data = EvaluationData::load(&run_file, &task, folder).map_err(in_file)?;
-        let initial = data_set::initial(&run_file, &task, folder).map_err(in_file)?;
+        let inhabited = Inhabited::look(&options.run_dir)?;
+        let earlier = inhabited.as_ref().filter(|run| run.has_begun());
+        let addresses =
+            Addresses::choose(options.listen, options.http, earlier.map(|_| &*options.run_dir));
+        let secured = options.security.read(&[addresses.grpc, addresses.http])?;
+        if addresses.spoke_tls && !secured.speaks_tls() {
+            return Err(SecurityError::NoLongerTls.into());
+        }
+        let described = Described::read(options, registry, earlier)?;
+        let Described { run_file, task, data, evaluation, initial } = described;
         let replay = Replay::new(&run_file.replay, run_file.learner.batch)?
             .with_log_reward_min(run_file.objective.log_reward_min)
             .with_initial(initial)
@@ -84,22 +90,32 @@ impl Prepared {
         if bytes > limits::RECORD_BYTES {
             return Err(LearnerError::Record { bytes, most: limits::RECORD_BYTES });
         }
-        let (grpc, http) = (listen(options.listen).await?, listen(options.http).await?);
-        let run_id = entropy::run_id()
-            .map_err(|source| LearnerError::System { what: "no random numbers", source })?;
-        let directory = RunDirectory::claim(&options.run_dir, run_id, &run_file.run.name)?;
-        let security = secured.for_run(&run_file.run.name, &options.run_dir)?;
-        let assets = keep_data(&mut run_file, folder, &directory)?;
-        directory.write("run.toml", run_file.to_toml().as_bytes())?;
-
         let network = Arc::new(Network::of_run(&run_file, task.environment.as_ref()));
+        let resumed = match earlier {
+            Some(run) => resume::newest(run, &network)?,
+            None => None,
+        };
+        let (grpc, http) = addresses.listen().await?;
+        let is_new = earlier.is_none();
+        let directory = match inhabited {
+            Some(inhabited) => inhabited.reopen()?,
+            None => {
+                let run_id = entropy::run_id()
+                    .map_err(|source| LearnerError::System { what: "no random numbers", source })?;
+                RunDirectory::claim(&options.run_dir, run_id, &run_file.run.name)?
+            }
+        };
+        let security = secured.for_run(&run_file.run.name, &options.run_dir)?;
+        data.keep(&directory)?;
+        directory.write(RUN_FILE, run_file.to_toml().as_bytes())?;
+
         let of_task = task.fingerprints();
         let fingerprints = Fingerprints {
             environment: of_task.environment,
             reward: of_task.reward,
             architecture: network.fingerprint(),
         };
-        let incarnation = directory.incarnation;
+        let RunDirectory { run_id, incarnation, .. } = directory;
         let ledger = Ledger::open(&directory.join(ledger::FILE), run_id, incarnation)?;
         let sessions = SessionsConfig {
             incarnation,
@@ -112,9 +128,23 @@ impl Prepared {
         };
         let environment = task.environment.identity();
         let environment = format!("{} {}", environment.kind, environment.configuration);
+        let assets = data.assets;
         let facts =
             RunFacts { run_id, incarnation, run_file, assets, fingerprints, environment, network };
-        Ok(Self { facts, task, data, replay, directory, ledger, grpc, http, security, sessions })
+        Ok(Self {
+            facts,
+            task,
+            data: evaluation,
+            replay,
+            directory,
+            is_new,
+            resumed,
+            ledger,
+            grpc,
+            http,
+            security,
+            sessions,
+        })
     }
 
     /// How much memory the learner takes at most.
@@ -135,21 +165,18 @@ impl Prepared {
     /// The file system's.
     pub fn announce(&self) -> Result<(), LearnerError> {
         let scheme = if self.security.grpc.is_some() { "https" } else { "http" };
-        let url = |listener: &TcpListener| {
-            let mut address = listener
-                .local_addr()
-                .map_err(|source| LearnerError::System { what: "no local address", source })?;
-            // All addresses of this machine: it reaches itself by this one.
-            match address.ip() {
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-                IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-                _ => {}
-            }
-            Ok::<_, LearnerError>(format!("{scheme}://{address}"))
+        let bound = |listener: &TcpListener| {
+            let address = listener.local_addr();
+            address.map_err(|source| LearnerError::System { what: "no local address", source })
         };
-        let (grpc, http) = (url(&self.grpc)?, url(&self.http)?);
-        let address = json!({ "schema": 1, "grpc": grpc, "http": http, "pid": std::process::id() });
-        let path = self.directory.write("address.json", address.to_string().as_bytes())?;
+        let listen = Listen { grpc: bound(&self.grpc)?, http: bound(&self.http)? };
+        let (grpc, http) = (address::url(scheme, listen.grpc), address::url(scheme, listen.http));
+        let (pid, listen) = (std::process::id(), Some(listen));
+        let (schema, to) = (1, (grpc.clone(), http.clone()));
+        let file = AddressFile { schema, grpc: to.0, http: to.1, pid, listen };
+        let text = serde_json::to_vec(&file)
+            .map_err(|error| LearnerError::System { what: "address.json", source: error.into() })?;
+        let path = self.directory.write(address::FILE, &text)?;
         tracing::info!(grpc, http, file = %path.display(), "listening");
         let (durable, journal) = (self.sessions.durable, self.ledger.journal().describe());
         tracing::info!(durable, journal, "ledger");
@@ -158,56 +185,6 @@ impl Prepared {
         }
         Ok(())
     }
-}
-
-fn read(
-    options: &Options,
-    registry: &Registry,
-    folder: &Path,
-) -> Result<(RunFile, Task), LearnerError> {
-    let path = &options.run_file;
-    let text = fs::read_to_string(path)
-        .map_err(|source| LearnerError::Read { path: path.clone(), source })?;
-    let read = registry.read(&text, &options.all_overrides(), folder);
-    read.map_err(|error| LearnerError::RunFile(error.in_file(path)))
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, LearnerError> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|source| LearnerError::Listen { address, source })
-}
-
-/// Keeps a copy of every data file in the run directory and lets the run file name that. Returns
-/// those that actors need too.
-fn keep_data(
-    run_file: &mut RunFile,
-    folder: &Path,
-    directory: &RunDirectory,
-) -> Result<Vec<(Asset, Bytes)>, LearnerError> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fs::read(&path).map_err(|source| LearnerError::Read { path, source })
-    };
-    let (mut assets, mut kept) = (Vec::new(), HashMap::new());
-    for file in data_files(run_file) {
-        let bytes = read(&file.name)?;
-        let name = directory.keep_data_file(&file.name, &bytes)?;
-        redirect(run_file, &file, Path::new(&name));
-        let blake3 = *blake3::hash(&bytes).as_bytes();
-        assets.push((Asset { name: name.clone(), blake3, size: bytes.len() as u64 }, bytes.into()));
-        kept.insert(file.name, name);
-    }
-    // One file may serve several purposes.
-    let of_evaluation = run_file.evaluation.data_files().into_iter().map(|(_, file)| file);
-    for file in of_evaluation.chain([&mut run_file.replay.initial]) {
-        let Some(given) = file else { continue };
-        let name = match kept.get(given) {
-            Some(name) => String::clone(name),
-            None => directory.keep_data_file(given, &read(given)?)?,
-        };
-        kept.insert(std::mem::replace(given, name.clone()), name);
-    }
-    Ok(assets)
 }
 
 fn window_bytes(run_file: &RunFile, record_bytes: u64) -> u64 {

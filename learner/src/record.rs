@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,7 +27,7 @@ pub struct Record {
     pub number: u64,
     /// Updates done.
     pub step: u64,
-    /// Since the learner's start.
+    /// Since the learner's start; times in which no learner lived do not count.
     pub seconds: f64,
     /// Seconds since 1970.
     pub time: f64,
@@ -61,18 +61,27 @@ impl Record {
 pub struct Recorder {
     file: BufWriter<File>,
     started: Instant,
+    /// What earlier learners of the run recorded.
+    before: Duration,
     number: u64,
     recent: VecDeque<(Instant, u64)>,
 }
 
 impl Recorder {
-    /// Into a new file.
+    /// Behind what is in the file; makes it if need be. Numbers and seconds go on from the last record.
     ///
     /// # Errors
     /// The file system's.
-    pub fn create(path: &Path, started: Instant) -> io::Result<Self> {
-        let file = BufWriter::new(File::create(path)?);
-        Ok(Self { file, started, number: 0, recent: VecDeque::new() })
+    pub fn append(path: &Path, started: Instant) -> io::Result<Self> {
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let Last { end, number, seconds } = last_record(&mut file)?;
+        // A line that a dying learner did not finish is no record.
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        let before = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let file = BufWriter::new(file);
+        Ok(Self { file, started, before, number, recent: VecDeque::new() })
     }
 
     /// Writes the figures of this moment.
@@ -84,7 +93,7 @@ impl Recorder {
         let mut values = values(view);
         values.insert("trajectories_per_second".into(), self.rate(view.figures.generated));
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let seconds = self.started.elapsed().as_secs_f64();
+        let seconds = (self.before + self.started.elapsed()).as_secs_f64();
         let stalled_edge = view.figures.stalls.first().map(|stall| stall.edge.name());
         let (number, step) = (self.number, view.figures.updates);
         let record = Record { number, step, seconds, time, values, stalled_edge };
@@ -105,6 +114,37 @@ impl Recorder {
         let seconds = now.duration_since(start).as_secs_f64();
         if seconds > 0.0 { (generated - before) as f64 / seconds } else { 0.0 }
     }
+}
+
+/// Bytes at the end of a file in which its last record is looked for.
+const TAIL: u64 = 1 << 20;
+
+/// The last whole record of a file.
+#[derive(Default)]
+struct Last {
+    /// Where it ends.
+    end: u64,
+    number: u64,
+    seconds: f64,
+}
+
+fn last_record(file: &mut File) -> io::Result<Last> {
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let Some(newline) = tail.iter().rposition(|&byte| byte == b'\n') else {
+        return Ok(Last::default());
+    };
+    let lines = tail.get(..newline).unwrap_or_default();
+    let line = lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let record: Value = serde_json::from_slice(line).unwrap_or_default();
+    Ok(Last {
+        end: start + newline as u64 + 1,
+        number: record["number"].as_u64().unwrap_or(0),
+        seconds: record["seconds"].as_f64().unwrap_or(0.0),
+    })
 }
 
 /// The figures by their names in `metrics.jsonl`.

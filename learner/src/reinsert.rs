@@ -5,8 +5,8 @@ use tributary_common::ledger::{Ledger, LedgerError};
 
 use crate::examine::{Examiner, Sound};
 
-/// Gives every trajectory from this ordinal on to `insert`, in order, with its ordinal; returns how
-/// many. The ordinal is that of the checkpoint: what it had accepted when it was taken.
+/// Gives every trajectory from this ordinal on to `insert`, in order, with its exploration setting;
+/// returns how many. The ordinal is that of the checkpoint: what it had accepted when it was taken.
 ///
 /// # Errors
 /// The ledger's; a hole in the ordinals; or a trajectory that was accepted and is no longer sound,
@@ -15,7 +15,7 @@ pub fn reinsert(
     ledger: &Ledger,
     from: u64,
     examiner: &mut Examiner,
-    mut insert: impl FnMut(u64, &Sound),
+    mut insert: impl FnMut(u32, &Sound),
 ) -> Result<u64, LedgerError> {
     let mut next = from;
     for row in ledger.accepted_from(from) {
@@ -29,7 +29,7 @@ pub fn reinsert(
             let (detail, reason) = (unsound.detail, unsound.reason);
             LedgerError::Damaged(format!("accepted trajectory {ordinal} is {reason} now: {detail}"))
         })?;
-        insert(ordinal, &sound);
+        insert(row.accepted.setting, &sound);
         next += 1;
     }
     match ledger.next_ordinal() {
@@ -94,7 +94,9 @@ mod tests {
         let mut back = Vec::new();
         let count = reinsert(&ledger, 1, &mut examiner, |_, sound| back.push(sound.clone()));
         assert_eq!((count.unwrap(), back.as_slice()), (3, &sounds[1..]));
-        let intake = Intake::new(IntakeGoals::default(), &ledger).unwrap();
+        let new = ledger.first_seen_from(1).unwrap();
+        assert_eq!(new, sounds[1..3].iter().map(|sound| sound.key).collect());
+        let intake = Intake::new(IntakeGoals::default(), &ledger, 0).unwrap();
         assert_eq!((intake.generated(), intake.paid()), (4, 3));
 
         let smaller = reinsert(&ledger, 0, &mut self::examiner(2), |_, _| {}).unwrap_err();

@@ -57,6 +57,12 @@ pub enum SecurityError {
         /// As given.
         address: SocketAddr,
     },
+    /// The run's actors speak TLS.
+    #[error(
+        "this run's learner spoke TLS before, and its actors do: give its --credentials (or --tls-cert \
+         and --tls-key) again"
+    )]
+    NoLongerTls,
     /// One option without another.
     #[error("{given} needs {missing} too")]
     Incomplete {
@@ -167,6 +173,11 @@ fn incomplete(given: &'static str, missing: &'static str) -> SecurityError {
 }
 
 impl Secured {
+    /// Whether clients must speak TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.grpc.is_some()
+    }
+
     /// With the control token of a run directory: what was given is written there, so that commands on
     /// this machine find it; else what is there counts, else one is made.
     ///

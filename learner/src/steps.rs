@@ -294,11 +294,13 @@ impl Steps {
 
     fn contents(&self) -> Result<Contents, TrainError> {
         let training = self.training.state()?;
+        let settling = self.deps.hand_over.settling();
         let (counters, replay) = self.deps.hand_over.save();
+        let sessions = self.deps.roster.save();
+        drop(settling);
         let (paid, samples) = self.deps.board.update(|figures| (figures.paid, figures.samples));
         let rounds = self.deps.lockstep.as_ref().map(|lockstep| lockstep.saved());
         let (generated, draws) = (counters.inserted, self.draws);
-        let sessions = self.deps.roster.save();
         Ok(Contents { training, generated, paid, samples, draws, rounds, sessions, replay })
     }
 }

@@ -19,6 +19,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -151,6 +152,18 @@ impl Ledger {
     /// The accepted trajectories from this ordinal on, in order.
     pub fn accepted_from(&self, ordinal: u64) -> AcceptedRows<'_> {
         AcceptedRows::new(&self.connection, ordinal)
+    }
+
+    /// The objects that no record ended in before the accepted trajectory of this ordinal.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn first_seen_from(&self, ordinal: u64) -> Result<HashSet<ObjectKey>, LedgerError> {
+        let select = "SELECT objects.key FROM objects JOIN accepted ON accepted.key = objects.key \
+                      WHERE ordinal >= ?1 GROUP BY objects.id HAVING count(*) = seen";
+        let mut statement = self.connection.prepare(select)?;
+        let keys = statement.query_map([signed(ordinal)], |row| key(row, 0))?;
+        Ok(keys.collect::<Result<_, _>>()?)
     }
 
     /// Deletes the accepted trajectories below this ordinal; their objects stay. Returns how many.

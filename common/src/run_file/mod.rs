@@ -21,6 +21,7 @@ mod problem;
 mod reader;
 mod reference;
 mod replay;
+mod resume;
 mod schedule;
 mod section;
 mod sections;
@@ -43,6 +44,7 @@ pub use portfolio::Portfolio;
 pub use problem::{Origin, Problem, RunFileError, suggestion};
 pub use reference::{SectionDescription, sections};
 pub use replay::{Duplicates, Keep, Priority, Replay, Selector, Stale};
+pub use resume::{MAY_CHANGE, OtherRun};
 pub use schedule::Schedule;
 pub use section::Section;
 pub use sections::{

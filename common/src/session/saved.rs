@@ -97,6 +97,15 @@ impl SavedSessions {
         Self { actors, forgotten }
     }
 
+    /// Books as lost in restart what was accepted and is not among so many trajectories that were kept;
+    /// returns how many are lost by that.
+    pub fn forget_beyond(&mut self, kept: u64) -> u64 {
+        let books = self.books();
+        let lost = books.accepted.saturating_sub(books.lost_in_restart.saturating_add(kept));
+        self.forgotten.lost_in_restart += lost;
+        lost
+    }
+
     /// Where all records went.
     pub fn books(&self) -> Books {
         let mut books = self.forgotten.clone();
@@ -115,6 +124,20 @@ mod tests {
 
     fn epoch(counter: u64) -> Epoch {
         Epoch { incarnation: Incarnation(1), counter }
+    }
+
+    #[test]
+    fn what_was_accepted_and_not_kept_is_lost_once() {
+        let mut session = LearnerSession::new(Secret([1; 16]), epoch(1)).save();
+        session.books.received = 9;
+        session.books.accepted = 7;
+        session.books.lost_in_restart = 2;
+        let mut saved = SavedSessions::new(vec![(ActorId(1), session)], Books::default());
+        assert_eq!(saved.forget_beyond(5), 0);
+        assert_eq!(saved.forget_beyond(2), 3);
+        assert_eq!(saved.forget_beyond(2), 0);
+        let books = saved.books();
+        assert_eq!((books.accepted, books.lost_in_restart), (7, 5));
     }
 
     #[test]

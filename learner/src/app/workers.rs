@@ -1,5 +1,6 @@
 //! The learner's threads: trainer, ingest, evaluation, the writer of checkpoints.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -8,6 +9,7 @@ use tributary_common::estimate::EvaluationData;
 use tributary_common::ledger::{Ledger, LedgerError};
 use tributary_common::registry::Task;
 use tributary_common::run_file::RunFile;
+use tributary_common::trajectory::TrajectoryKind;
 
 use crate::checkpoint::{CheckpointWriter, Contents};
 use crate::dead_letters::DeadLetters;
@@ -16,15 +18,16 @@ use crate::error::LearnerError;
 use crate::evaluate::{Evaluator, EvaluatorDeps};
 use crate::examine::Examiner;
 use crate::findings::Findings;
-use crate::ingest::{Arrival, Ingest, IngestDeps};
+use crate::ingest::{Arrival, DRAIN_DEADLINE, Ingest, IngestDeps};
 use crate::intake::{Intake, IntakeGoals};
 use crate::interference::Interference;
 use crate::ledger_writer::{
-    BehindWriter, CommitWriter, Committer, Job, RETRY, WriteBehind, report,
+    BehindWriter, CommitWriter, Committer, Covered, Job, RETRY, WriteBehind, report,
 };
 use crate::lockstep::Lockstep;
 use crate::publish::{Newest, Publisher};
 use crate::redraw::Redraw;
+use crate::reinsert::reinsert;
 use crate::run_directory::RunDirectory;
 use crate::service::RunFacts;
 use crate::skipped::SkippedBatches;
@@ -42,6 +45,10 @@ pub(super) struct Common<'a> {
     pub(super) observer: &'a Observer,
     pub(super) lockstep: &'a Option<Arc<Lockstep>>,
     pub(super) directory: &'a RunDirectory,
+    /// Trajectories that replay has been given when the run goes on.
+    pub(super) generated: u64,
+    /// Batches drawn from it by then.
+    pub(super) draws: u64,
 }
 
 /// The ends of channels that threads hold.
@@ -84,6 +91,14 @@ impl Workers {
         let config = &facts.run_file.evaluation;
         let findings = Findings::new(config, &common.task.environment, &common.data);
         let findings = Arc::new(findings);
+        let (mut covered, committer) =
+            (Covered::default(), commits.as_ref().map(|of| of.0.clone()));
+        let forget = move |checkpoint: &Path, contents: &Contents| {
+            let below = covered.by(checkpoint, contents.generated);
+            if let (Some(committer), Some(below)) = (&committer, below) {
+                committer.forget_below(below);
+            }
+        };
         let intake = match commits {
             None => common.ingest(ledger, Arc::clone(&findings), arriving, ledger_failed)?,
             Some((committer, queue)) => {
@@ -98,7 +113,7 @@ impl Workers {
             trainer: spawn("trainer", move || steps.run())?,
             intake,
             evaluator: spawn("evaluation", move || evaluator.run(&finish))?,
-            writer: spawn("checkpoints", move || writer.run(&to_write, &board))?,
+            writer: spawn("checkpoints", move || writer.run(&to_write, &board, forget))?,
             finish_evaluation,
         })
     }
@@ -129,7 +144,7 @@ impl Common<'_> {
             redraw: self.redraw(),
             lockstep: self.lockstep.clone(),
         };
-        Steps::new(training, config, deps)
+        Ok(Steps::new(training, config, deps)?.behind(self.draws))
     }
 
     fn redraw(&self) -> Option<Redraw> {
@@ -143,7 +158,39 @@ impl Common<'_> {
     fn intake(&self, ledger: &Ledger) -> Result<Intake, LedgerError> {
         let learner = &self.facts.run_file.learner;
         let goals = IntakeGoals { generated: learner.generated, paid: learner.paid };
-        Intake::new(goals, ledger)
+        Intake::new(goals, ledger, self.generated)
+    }
+
+    /// What was decided and did not get into replay before the learner died, and whether the run has all
+    /// that it asked for.
+    fn catch_up(
+        &self,
+        ledger: &Ledger,
+        intake: &Intake,
+        yields: &mut Yields,
+        findings: &Findings,
+    ) -> Result<(), LedgerError> {
+        let Observer { board, hand_over, roster } = self.observer;
+        if roster.is_durable() {
+            let mut first = ledger.first_seen_from(self.generated)?;
+            let from = self.generated;
+            let count = reinsert(ledger, from, &mut self.examiner(), |setting, sound| {
+                hand_over.insert_at_once(sound);
+                let is_new = first.remove(&sound.key);
+                yields.count(setting, sound.kind, is_new, sound.log_reward);
+                let is_forward = sound.kind == TrajectoryKind::Forward;
+                findings.see(&sound.built, sound.log_reward.get(), is_new, is_forward);
+            })?;
+            if count > 0 {
+                tracing::info!(count, "put into replay again from the ledger");
+            }
+        }
+        board.update(|figures| figures.accept(intake.generated(), intake.paid()));
+        if intake.is_complete() {
+            hand_over.close_intake();
+            roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+        }
+        Ok(())
     }
 
     fn examiner(&self) -> Examiner {
@@ -168,7 +215,8 @@ impl Common<'_> {
         arriving: mpsc::Receiver<Arrival>,
         failed: oneshot::Sender<LedgerError>,
     ) -> Result<Vec<Thread<()>>, LearnerError> {
-        let intake = self.intake(&ledger)?;
+        let (intake, mut yields) = (self.intake(&ledger)?, self.yields());
+        self.catch_up(&ledger, &intake, &mut yields, &findings)?;
         let board = Arc::clone(&self.observer.board);
         let behind = Arc::new(WriteBehind::default());
         let from = Arc::clone(&behind);
@@ -178,7 +226,7 @@ impl Common<'_> {
             roster: Arc::clone(&self.observer.roster),
             hand_over: Arc::clone(&self.observer.hand_over),
             board: Arc::clone(&self.observer.board),
-            yields: self.yields(),
+            yields,
             findings,
             lockstep: self.lockstep.clone(),
             dead_letters: self.dead_letters(),
@@ -201,11 +249,13 @@ impl Common<'_> {
         queue: mpsc::Receiver<Job>,
         failed: oneshot::Sender<LedgerError>,
     ) -> Result<Vec<Thread<()>>, LearnerError> {
+        let (intake, mut yields) = (self.intake(&ledger)?, self.yields());
+        self.catch_up(&ledger, &intake, &mut yields, &findings)?;
         let decider = Decider {
             examiner: self.examiner(),
             hand_over: Arc::clone(&self.observer.hand_over),
             dead_letters: self.dead_letters(),
-            intake: self.intake(&ledger)?,
+            intake,
             committer,
             board: Arc::clone(&self.observer.board),
         };
@@ -222,7 +272,7 @@ impl Common<'_> {
             hand_over: Arc::clone(&self.observer.hand_over),
             roster: Arc::clone(&self.observer.roster),
             board: Arc::clone(&self.observer.board),
-            yields: self.yields(),
+            yields,
             findings,
         };
         Ok(vec![

@@ -66,12 +66,20 @@ impl CheckpointWriter {
         Self { run_directory: run_directory.to_owned(), run_id, incarnation, network }
     }
 
-    /// Writes what comes until nobody can send any more.
-    pub fn run(&self, contents: &Receiver<Contents>, board: &Board) {
+    /// Writes what comes until nobody can send any more, and tells `written` of each.
+    pub fn run(
+        &self,
+        contents: &Receiver<Contents>,
+        board: &Board,
+        mut written: impl FnMut(&Path, &Contents),
+    ) {
         for contents in contents {
             let _waiting = board.wait(Edge::CheckpointsDisk);
             match self.write(&contents) {
-                Ok(folder) => tracing::info!(folder = %folder.display(), "checkpoint"),
+                Ok(folder) => {
+                    tracing::info!(folder = %folder.display(), "checkpoint");
+                    written(&folder, &contents);
+                }
                 Err(error) => tracing::error!(%error, "no checkpoint; training goes on"),
             }
         }

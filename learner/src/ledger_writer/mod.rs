@@ -3,6 +3,7 @@
 
 pub mod behind;
 pub mod commit;
+pub mod covered;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use tributary_common::trajectory::TrajectoryView;
 
 pub use behind::{BehindWriter, WriteBehind};
 pub use commit::{CommitWriter, Committer, Job, Work};
+pub use covered::Covered;
 
 use crate::edges::Edge;
 use crate::examine::Sound;

@@ -9,6 +9,7 @@ mod evaluation;
 mod exploration;
 mod refusals;
 mod replay;
+mod resume;
 mod security;
 mod sessions;
 mod stalls;
@@ -95,10 +96,10 @@ fn options(folder: &Path, run_file: &str, sets: &[&str]) -> Options {
     fs::write(folder.join("cells.csv"), CELLS).unwrap();
     let pair = |set: &&str| tributary_common::run_file::parse_override(set).unwrap();
     Options {
-        run_file: path,
+        run_file: Some(path),
         run_dir: folder.join("run"),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        http: "127.0.0.1:0".parse().unwrap(),
+        listen: None,
+        http: None,
         overrides: sets.iter().map(pair).collect(),
         seed: None,
         threads: None,

@@ -12,6 +12,7 @@ use tributary_proto::convert::learner::LearnerEvent;
 use super::actor::{TestActor, greet, hello};
 use super::{GOOD, GRID, TestLearner, options};
 use crate::error::LearnerError;
+use crate::options::Options;
 use crate::prepare::Prepared;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,16 +63,16 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
     let good = options(folder.path(), GRID, &[]);
     let mut cases = Vec::new();
     let mut bad = good.clone();
-    bad.listen = taken.local_addr().unwrap();
+    bad.listen = Some(taken.local_addr().unwrap());
     cases.push((bad, 75, "another port"));
     let mut bad = good.clone();
-    bad.listen = "0.0.0.0:0".parse().unwrap();
+    bad.listen = Some("0.0.0.0:0".parse().unwrap());
     cases.push((bad, 78, "tributary certs"));
     let mut bad = good.clone();
-    bad.http = "10.1.2.3:80".parse().unwrap();
+    bad.http = Some("10.1.2.3:80".parse().unwrap());
     cases.push((bad, 78, "TLS"));
     let mut bad = good.clone();
-    bad.run_file = folder.path().join("missing.toml");
+    bad.run_file = Some(folder.path().join("missing.toml"));
     cases.push((bad, 78, "missing.toml"));
     let mut bad = good.clone();
     bad.overrides = vec![("learner.bach".into(), "3".into())];
@@ -94,18 +95,56 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn the_directory_of_another_run_is_refused() {
+async fn a_directory_is_one_learner_s_at_a_time_and_its_run_keeps_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path(), GRID, &[]);
-    let first = Prepared::new(&options, &Registry::builtin()).await.unwrap();
+    let registry = Registry::builtin();
+    let first = Prepared::new(&options, &registry).await.unwrap();
     let before = fs::read(options.run_dir.join("run.toml")).unwrap();
-    let error = failure(Prepared::new(&options, &Registry::builtin()).await);
-    assert_eq!(error.exit_code(), 78);
-    assert!(error.to_string().contains("holds another run (\"grid\""), "{error}");
+    let error = failure(Prepared::new(&options, &registry).await);
+    assert_eq!(error.exit_code(), 75, "{error}");
+    assert!(error.to_string().contains("another learner is at work"), "{error}");
+
+    drop(first);
+    let set = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    let other = Options { overrides: set("environment.side", "5"), ..options.clone() };
+    let error = failure(Prepared::new(&other, &registry).await);
+    assert_eq!(error.exit_code(), 78, "{error}");
+    assert!(error.to_string().contains("environment.side: the run has 4, given is 5"), "{error}");
     assert_eq!(fs::read(options.run_dir.join("run.toml")).unwrap(), before);
+
+    // What is not given is as the run has it, and what is given is kept for the next start.
+    let more = Options { run_file: None, overrides: set("learner.generated", "7"), ..options };
+    let second = Prepared::new(&more, &registry).await.unwrap();
+    assert_eq!((second.facts.incarnation.0, second.facts.run_file.learner.generated), (2, Some(7)));
+    drop(second);
+    let third = Prepared::new(&Options { overrides: vec![], ..more.clone() }, &registry).await;
+    let third = third.unwrap();
+    assert_eq!((third.facts.incarnation.0, third.facts.run_file.learner.generated), (3, Some(7)));
+
     // A run that never started leaves room for the next try.
-    first.directory.give_up();
-    assert!(Prepared::new(&options, &Registry::builtin()).await.is_ok());
+    third.directory.give_up();
+    drop(third);
+    let error = failure(Prepared::new(&more, &registry).await);
+    assert_eq!(error.exit_code(), 64, "{error}");
+    assert!(error.to_string().contains("--run-file"), "{error}");
+    let again = Options { run_file: Some(folder.path().join("input.toml")), ..more };
+    assert_eq!(Prepared::new(&again, &registry).await.unwrap().facts.incarnation.0, 1);
+}
+
+#[tokio::test]
+async fn data_is_known_by_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), super::WORDS, &[]);
+    let registry = Registry::builtin();
+    drop(Prepared::new(&options, &registry).await.unwrap());
+    let second = Prepared::new(&options, &registry).await.unwrap();
+    assert_eq!(second.facts.assets[0].0.name, "data/words.tsv");
+    drop(second);
+    let other = super::WORDS_TABLE.replace("BB\t4", "BB\t5");
+    fs::write(folder.path().join("words.tsv"), other).unwrap();
+    let error = failure(Prepared::new(&options, &registry).await);
+    assert!(error.to_string().contains("words.tsv was kept when the run began"), "{error}");
 }
 
 fn failure(result: Result<Prepared, LearnerError>) -> LearnerError {

@@ -85,7 +85,8 @@ impl Training for FakeTraining {
         Ok(TrainingState { step, weights, ema, target, moments, log_z, ..TrainingState::default() })
     }
 
-    fn restore(&mut self, _: &TrainingState) -> Result<(), TrainError> {
+    fn restore(&mut self, state: &TrainingState) -> Result<(), TrainError> {
+        self.step = state.step;
         Ok(())
     }
 }
