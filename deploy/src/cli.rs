@@ -14,6 +14,7 @@ Examples:
   tributary check examples/hypergrid.toml       what would be trained, and is it well?
   tributary train examples/hypergrid.toml       one learner and an actor per core, on this machine
   tributary train run.toml --actors 8 --set learner.batch=128 --set reward.exponent=4
+  tributary train --resume runs/hypergrid-1 --set learner.generated=900000
   tributary keys replay.selector                what may be written in a run file, and what it means
   tributary evaluate runs/hypergrid-1           the exact distance to the target
   tributary sample runs/hypergrid-1 --count 5   objects, with their log-reward
@@ -55,7 +56,7 @@ impl Command {
     /// Does it.
     pub(crate) fn run(self, registry: Registry) -> Result<(), CommandError> {
         match self {
-            Self::Train(options) => train::run(options, &registry),
+            Self::Train(options) => train::run(&options, &registry),
             Self::Actor(options) => actor::run(options, registry),
             Self::Check(options) => check::run(&options, &registry),
             Self::Keys(options) => keys::run(&options, &registry),

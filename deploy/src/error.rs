@@ -9,7 +9,7 @@ use tributary_common::checkpoint::CheckpointError;
 use tributary_common::estimate::EstimateError;
 use tributary_common::exact::ExactError;
 use tributary_common::ledger::LedgerError;
-use tributary_common::run_file::RunFileError;
+use tributary_common::run_file::{OtherRun, RunFileError};
 use tributary_common::token::TokenError;
 use tributary_proto::credentials::CredentialsError;
 
@@ -30,6 +30,9 @@ pub(crate) enum CommandError {
     /// What is wrong with a run file.
     #[error(transparent)]
     RunFile(#[from] RunFileError),
+    /// A run does not go on with this run file.
+    #[error(transparent)]
+    OtherRun(#[from] OtherRun),
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
@@ -177,6 +180,7 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::RunFile(_)
+            | Self::OtherRun(_)
             | Self::Unreadable { .. }
             | Self::RunDirectory { .. }
             | Self::Checkpoint(_)

@@ -2,39 +2,51 @@
 
 mod cores;
 mod crew;
+mod deaths;
 mod learner;
 mod plan;
 mod process;
 mod progress;
 mod report;
 mod signals;
+mod start;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use clap::Args;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tributary_common::registry::Registry;
+use tributary_common::run_file::parse_override;
 use tributary_proto::v1::{RunState, StatusReply};
 
 use crate::check;
 use crate::control;
 use crate::error::{BUG, CommandError};
 use crate::output;
-use crate::run_file::{KEYS, RunFileOptions};
+use crate::run_file::KEYS;
 use crew::{Crew, Event};
+use deaths::{Deaths, MOST_DEATHS};
 use learner::Learner;
 use plan::Plan;
+use process::ending;
 use progress::Progress;
 use signals::Signals;
+use start::Start;
 
 /// Trains on this machine: one learner and some actors, as processes of their own
 ///
 /// First the run file is checked as `tributary check` does. Then the run directory is made, the
-/// learner and the actors are started on a free loopback port, an actor that dies is started again,
-/// and the progress is shown until the run reaches one of its stops. At the end the exact distance
-/// to the target is printed, where the environment is small enough to be walked state by state.
+/// learner and the actors are started on a free loopback port, an actor or a learner that dies is
+/// started again, and the progress is shown until the run reaches one of its stops. At the end the
+/// exact distance to the target is printed, where the environment is small enough to be walked state by
+/// state.
+///
+/// With --resume RUN_DIR a run that was stopped, or whose goal is raised with --set, goes on from its
+/// newest checkpoint and its ledger.
 ///
 /// The cores are divided so that nobody waits for a core that another holds: a quarter of them (at
 /// most 8) goes to the learner's tensor operations, each of the others to an actor with one rollout
@@ -47,8 +59,15 @@ use signals::Signals;
 #[derive(Args)]
 #[command(after_help = KEYS)]
 pub(crate) struct Options {
-    #[command(flatten)]
-    run_file: RunFileOptions,
+    /// The run file (TOML)
+    #[arg(value_name = "RUN.toml", required_unless_present = "resume")]
+    run_file: Option<PathBuf>,
+    /// Changes a value of the run file, for example --set learner.batch=128
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = parse_override)]
+    overrides: Vec<(String, String)>,
+    /// Goes on with the run in this directory; --set may change its goals and a few other keys
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["run_file", "run_dir", "seed"])]
+    resume: Option<PathBuf>,
     /// Number of actors [default: the cores that the learner leaves, at least 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     actors: Option<u32>,
@@ -74,16 +93,13 @@ pub(crate) struct Options {
 }
 
 /// Trains, and prints the final table.
-pub(crate) fn run(mut options: Options, registry: &Registry) -> Result<(), CommandError> {
-    if let Some(seed) = options.seed {
-        options.run_file.overrides.push(("run.seed".to_owned(), seed.to_string()));
-    }
-    let described = options.run_file.read(registry)?;
-    described.initial(&options.run_file.path)?;
-    check::examine(&described.task, check::Thoroughness::Quick)?;
-    let plan = Plan::make(&options, &described.run_file)?;
+pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandError> {
+    let start = Start::read(options, registry)?;
+    start.described.initial(&start.path)?;
+    check::examine(&start.described.task, check::Thoroughness::Quick)?;
+    let plan = Plan::make(options, &start)?;
     let ending = control::block_on(train(&plan))?;
-    output::print(&report::of_run(&plan, ending.restarts)?)?;
+    output::print(&report::of_run(&plan, ending)?)?;
     if ending.interrupted { Err(CommandError::Interrupted) } else { Ok(()) }
 }
 
@@ -94,6 +110,8 @@ struct Ending {
     interrupted: bool,
     /// How often an actor that died was started again.
     restarts: u64,
+    /// How often the learner was.
+    learners: u64,
 }
 
 /// Runs the learner and its actors to the end.
@@ -112,23 +130,39 @@ async fn train(plan: &Plan) -> Result<Ending, CommandError> {
     let (latest, statuses) = watch::channel(None);
     let _polling = progress::poll(plan.target()?, latest);
     let crew = Crew::start(plan, &address)?;
-    let (ending, failure) = (Ending::default(), None);
-    Training { learner, crew, statuses, progress, signals, ending, failure }.until_the_end().await
+    let (ending, failure, deaths) = (Ending::default(), None, Deaths::default());
+    let training = Training {
+        plan,
+        address,
+        learner,
+        crew,
+        statuses,
+        progress,
+        signals,
+        deaths,
+        ending,
+        failure,
+    };
+    training.until_the_end().await
 }
 
 /// A run under way.
-struct Training {
+struct Training<'a> {
+    plan: &'a Plan,
+    /// The learner's, for actors.
+    address: String,
     learner: Learner,
     crew: Crew,
     statuses: watch::Receiver<Option<StatusReply>>,
     progress: Progress,
     signals: Signals,
+    deaths: Deaths,
     ending: Ending,
     /// Why it must stop.
     failure: Option<CommandError>,
 }
 
-impl Training {
+impl Training<'_> {
     /// Watches over everything until the learner has ended.
     async fn until_the_end(mut self) -> Result<Ending, CommandError> {
         let status = loop {
@@ -143,7 +177,14 @@ impl Training {
                     self.ending.interrupted = true;
                     self.stop("stopping: the learner saves a checkpoint; again to end at once");
                 }
-                status = self.learner.ended() => break status?,
+                status = self.learner.ended() => {
+                    let status = status?;
+                    let is_over = self.ending.interrupted || self.failure.is_some();
+                    if is_over || !deaths::is_death(status, self.plan.lockstep) {
+                        break status;
+                    }
+                    self.start_the_learner_again(status).await?;
+                }
                 Some(event) = self.crew.next() => self.hear(event),
                 Ok(()) = self.statuses.changed() => self.look(),
             }
@@ -157,6 +198,32 @@ impl Training {
             Some(130) if self.ending.interrupted => Ok(self.ending),
             _ => Err(self.learner.failed(status)),
         }
+    }
+
+    /// The learner died: another one goes on with its run. Actors stay, and find it where it was.
+    async fn start_the_learner_again(&mut self, status: ExitStatus) -> Result<(), CommandError> {
+        let Some(pause) = self.deaths.add(Instant::now().into()) else {
+            self.crew.end(false).await;
+            return Err(self.learner.given_up(status, MOST_DEATHS));
+        };
+        let (ended, seconds) = (ending(status), pause.as_secs_f64());
+        self.progress.say(&format!("the learner {ended}; it is started again in {seconds} s"));
+        tokio::select! {
+            biased;
+            () = self.signals.next() => {
+                self.crew.kill().await;
+                return Err(CommandError::Interrupted);
+            }
+            () = sleep(pause) => {}
+        }
+        self.learner = Learner::start_again(self.plan)?;
+        self.ending.learners += 1;
+        if self.crew.is_draining() {
+            // They left because the run was about to end; the learner may not have come so far yet.
+            self.crew.end(true).await;
+            self.crew = Crew::start(self.plan, &self.address)?;
+        }
+        Ok(())
     }
 
     fn look(&mut self) {

@@ -116,6 +116,11 @@ impl Crew {
         self.draining.cancel();
     }
 
+    /// Whether the run was about to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
     /// Waits for the end of all; those that do not leave by themselves, because the learner ended
     /// badly or they hang, are ended.
     pub(super) async fn end(&mut self, learner_ended_well: bool) {

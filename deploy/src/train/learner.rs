@@ -1,5 +1,6 @@
 //! The learner's process.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -25,8 +26,17 @@ pub(super) struct Learner {
 impl Learner {
     /// Starts it.
     pub(super) fn start(plan: &Plan) -> Result<Self, CommandError> {
+        Self::launch(plan, plan.learner.clone())
+    }
+
+    /// Starts one that goes on with the run.
+    pub(super) fn start_again(plan: &Plan) -> Result<Self, CommandError> {
+        Self::launch(plan, plan.learner_again.clone())
+    }
+
+    fn launch(plan: &Plan, command: Vec<OsString>) -> Result<Self, CommandError> {
         let program = plan.program.clone();
-        let launch = Launch { program, command: plan.learner.clone(), log: plan.log("learner") };
+        let launch = Launch { program, command, log: plan.log("learner") };
         let process = launch.start().map_err(CommandError::system("start the learner"))?;
         Ok(Self { process, address: plan.directory.join("address.json") })
     }
@@ -84,6 +94,15 @@ impl Learner {
             Some(_) => BUG,
         };
         CommandError::Training { reason, exit_code }
+    }
+
+    /// The error of a learner that died too often.
+    pub(super) fn given_up(&self, status: ExitStatus, deaths: usize) -> CommandError {
+        let (words, ending) = (self.process.last_words(), ending(status));
+        let reason = format!(
+            "the learner died {deaths} times within a minute and is given up: it {ending}; {words}"
+        );
+        CommandError::Training { reason, exit_code: BUG }
     }
 
     fn seen(&self, status: io::Result<ExitStatus>) -> Result<ExitStatus, CommandError> {

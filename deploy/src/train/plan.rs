@@ -6,10 +6,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use tributary_common::run_file::RunFile;
-
 use super::Options;
 use super::cores::{self, Division};
+use super::start::Start;
 use crate::credentials::{CredentialOptions, Target};
 use crate::error::CommandError;
 
@@ -17,12 +16,14 @@ use crate::error::CommandError;
 pub(super) struct Plan {
     /// The run's name.
     pub(super) name: String,
-    /// The run directory; it exists and holds no run.
+    /// The run directory; it exists and holds no other run.
     pub(super) directory: PathBuf,
     /// This program.
     pub(super) program: PathBuf,
     /// The learner's program and its arguments.
     pub(super) learner: Vec<OsString>,
+    /// The same for one that goes on with the run: the run directory has all that it needs.
+    pub(super) learner_again: Vec<OsString>,
     /// Made by `tributary certs`.
     pub(super) certs: Option<PathBuf>,
     /// Who gets which cores.
@@ -33,7 +34,8 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Decides, and makes the run directory.
-    pub(super) fn make(options: &Options, run_file: &RunFile) -> Result<Self, CommandError> {
+    pub(super) fn make(options: &Options, start: &Start) -> Result<Self, CommandError> {
+        let run_file = &start.described.run_file;
         let program =
             env::current_exe().map_err(CommandError::system("find the path of this program"))?;
         let learner_program = learner_program(&program)?;
@@ -47,28 +49,37 @@ impl Plan {
                 .or(run_file.run.lockstep.then_some(1))
                 .or(run_file.learner.threads),
         );
-        let directory = match &options.run_dir {
-            Some(path) => claim(path)?,
-            None => next_free(&run_file.run.name)?,
+        let directory = match (&start.resumed, &options.run_dir) {
+            (Some(path), _) => {
+                make_logs(path)?;
+                path.clone()
+            }
+            (None, Some(path)) => claim(path)?,
+            (None, None) => next_free(&run_file.run.name)?,
         };
-        let mut learner: Vec<OsString> = vec![learner_program.into()];
-        learner.extend(["--run-file".into(), options.run_file.path.clone().into()]);
-        learner.extend(["--run-dir".into(), directory.clone().into()]);
-        learner.extend(["--threads".into(), division.learner_threads.to_string().into()]);
-        for (key, value) in &options.run_file.overrides {
+        let mut learner_again: Vec<OsString> = vec![learner_program.into()];
+        learner_again.extend(["--run-dir".into(), directory.clone().into()]);
+        learner_again.extend(["--threads".into(), division.learner_threads.to_string().into()]);
+        let certs = options.certs.clone();
+        if let Some(certs) = &certs {
+            learner_again.extend(["--credentials".into(), certs.join("learner").into()]);
+        }
+        let mut learner = learner_again.clone();
+        if start.resumed.is_none() {
+            learner.extend(["--run-file".into(), start.path.clone().into()]);
+        }
+        for (key, value) in &start.overrides {
             learner.extend(["--set".into(), format!("{key}={value}").into()]);
         }
         let addresses = [("--listen", options.listen), ("--http", options.http)];
         for (option, address) in addresses {
             learner.extend(address.into_iter().flat_map(|a| [option.into(), a.to_string().into()]));
         }
-        let certs = options.certs.clone();
-        if let Some(certs) = &certs {
-            learner.extend(["--credentials".into(), certs.join("learner").into()]);
-        }
         let name = run_file.run.name.clone();
         let lockstep = run_file.run.lockstep;
-        Ok(Self { name, directory, program, learner, certs, division, lockstep })
+        let plan =
+            Self { name, directory, program, learner, learner_again, certs, division, lockstep };
+        Ok(plan)
     }
 
     /// Where a process writes what it has to say.
@@ -114,7 +125,10 @@ fn learner_program(program: &Path) -> Result<PathBuf, CommandError> {
 fn claim(path: &Path) -> Result<PathBuf, CommandError> {
     let occupied = ["run.json", "run.toml", "address.json"].iter().find(|f| path.join(f).exists());
     if let Some(file) = occupied {
-        let reason = format!("holds a run already ({file}); give another --run-dir");
+        let reason = format!(
+            "holds a run already ({file}): go on with it by --resume {}, or give another --run-dir",
+            path.display()
+        );
         return Err(CommandError::RunDirectory { path: path.to_owned(), reason });
     }
     make_logs(path)?;

@@ -4,12 +4,13 @@ use std::fs;
 
 use serde_json::Value;
 
+use super::Ending;
 use super::plan::Plan;
 use crate::display::{Table, clock, grouped, short};
 use crate::error::CommandError;
 
 /// The table of a run that is over, from its `summary.json`.
-pub(super) fn of_run(plan: &Plan, restarts: u64) -> Result<String, CommandError> {
+pub(super) fn of_run(plan: &Plan, ending: Ending) -> Result<String, CommandError> {
     let path = plan.directory.join("summary.json");
     let text = fs::read_to_string(&path)
         .map_err(|source| CommandError::Unreadable { path: path.clone(), source })?;
@@ -19,8 +20,10 @@ pub(super) fn of_run(plan: &Plan, restarts: u64) -> Result<String, CommandError>
     let mut table = Table::default();
     distance(&mut table, &summary);
     work(&mut table, &summary);
-    if restarts > 0 {
-        table.row("actors that died", format!("{}, started again", grouped(restarts)));
+    for (name, deaths) in [("actors", ending.restarts), ("learners", ending.learners)] {
+        if deaths > 0 {
+            table.row(&format!("{name} that died"), format!("{}, started again", grouped(deaths)));
+        }
     }
     books(&mut table, &summary);
     table.section("files");
@@ -31,6 +34,9 @@ pub(super) fn of_run(plan: &Plan, restarts: u64) -> Result<String, CommandError>
     table.row("objects", format!("tributary sample {directory} --count 10"));
     table.row("distance", format!("tributary evaluate {directory}"));
     let interrupted = summary["interrupted"].as_bool().unwrap_or(false);
+    if interrupted {
+        table.row("going on", format!("tributary train --resume {directory}"));
+    }
     let end = if interrupted { "stopped before its goal" } else { "done" };
     let seconds = summary["seconds"].as_f64().unwrap_or(0.0);
     Ok(format!("\n{}: {end}, {} of training\n{}", plan.name, clock(seconds), table.text()))
@@ -162,11 +168,12 @@ mod tests {
             directory: folder.path().to_owned(),
             program: "tributary".into(),
             learner: Vec::new(),
+            learner_again: Vec::new(),
             certs: None,
             division: Division { learner_threads: 1, actors: 2 },
             lockstep: true,
         };
-        assert!(of_run(&plan, 0).unwrap_err().to_string().contains("summary.json"));
+        assert!(of_run(&plan, Ending::default()).unwrap_err().to_string().contains("summary.json"));
         let summary = serde_json::json!({
             "schema": 1, "interrupted": false, "seconds": 151.2, "trajectories": 450_000,
             "steps": 7_031, "weights_blake3": "639bf244", "total_variation": 0.1612, "log_z": 11.4601, "log_z_target": 11.462147,
@@ -179,7 +186,7 @@ mod tests {
             "books": {"received": 450_128, "accepted": 450_000, "rejected": 128},
         });
         fs::write(folder.path().join("summary.json"), summary.to_string()).unwrap();
-        let table = of_run(&plan, 1).unwrap();
+        let table = of_run(&plan, Ending { restarts: 1, ..Ending::default() }).unwrap();
         for expected in [
             "grid: done, 2:31 of training",
             "total variation         0.1612",

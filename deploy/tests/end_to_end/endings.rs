@@ -24,20 +24,6 @@ fn a_killed_actor_is_started_again_and_the_run_ends_well() {
 }
 
 #[test]
-fn a_killed_learner_is_reported_and_nothing_is_left() {
-    let mut training = Training::start(&grid(ENDLESS), &["--actors", "2"]);
-    training.is_training();
-    assert_eq!(training.children().len(), 3, "a learner and two actors");
-    kill_now(training.learner_process());
-    let status = training.end();
-    let stderr = training.stderr();
-    assert_eq!(status.code(), Some(70), "{stderr}");
-    assert!(stderr.contains("the learner was killed by signal 9"), "{stderr}");
-    assert!(stderr.contains("learner.log"), "{stderr}");
-    assert!(training.children().is_empty(), "{:?}", training.children());
-}
-
-#[test]
 fn an_interrupted_run_keeps_its_weights() {
     let mut training = Training::start(&grid(ENDLESS), &["--actors", "2"]);
     training.is_training();

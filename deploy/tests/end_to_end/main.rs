@@ -7,6 +7,8 @@ mod endings;
 mod exploration;
 mod golden;
 mod programs;
+mod restart;
+mod resume;
 mod security;
 mod stop;
 mod training;

@@ -90,22 +90,40 @@ impl Training {
         Self::start_logging(run_file, arguments, Some("trace"))
     }
 
-    fn start_logging(run_file: &str, arguments: &[&str], log: Option<&str>) -> Self {
-        build_the_learner();
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("grid.toml"), run_file).expect("written");
-        let file = |name: &str| fs::File::create(folder.path().join(name)).expect("created");
-        let process = Command::new(TRIBUTARY)
-            .args(["train", "grid.toml", "--run-dir", "run"])
-            .args(arguments)
-            .envs(log.map(|level| ("RUST_LOG", level)))
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .spawn()
-            .expect("it starts");
+    /// As `start`, with another program in the learner's place.
+    pub(crate) fn start_with_learner(run_file: &str, arguments: &[&str], learner: &Path) -> Self {
+        let folder = prepare(run_file);
+        let learner = ("TRIBUTARY_LEARNER", learner.to_str().expect("UTF-8"));
+        let process = launch(&folder, &["grid.toml", "--run-dir", "run"], arguments, [learner]);
         Self { folder, process }
+    }
+
+    fn start_logging(run_file: &str, arguments: &[&str], log: Option<&str>) -> Self {
+        let folder = prepare(run_file);
+        let log = log.map(|level| ("RUST_LOG", level));
+        let process = launch(&folder, &["grid.toml", "--run-dir", "run"], arguments, log);
+        Self { folder, process }
+    }
+
+    /// Goes on with its run, which must have ended.
+    pub(crate) fn resume(&mut self, arguments: &[&str]) {
+        self.process = launch(&self.folder, &["--resume", "run"], arguments, []);
+    }
+
+    /// A file of the learner's run directory, as JSON.
+    pub(crate) fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&self.text(&format!("run/{name}"))).expect("JSON")
+    }
+
+    /// The whole records of `metrics.jsonl`, in order.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        let text = self.text("run/metrics.jsonl");
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The folders of checkpoints, oldest first.
+    pub(crate) fn checkpoints(&self) -> Vec<PathBuf> {
+        tributary_common::checkpoint::list(&self.run_directory()).expect("listed")
     }
 
     pub(crate) fn run_directory(&self) -> PathBuf {
@@ -208,6 +226,46 @@ impl Training {
         let children = || self.children();
         wait_for("the end of all processes", || children().is_empty().then_some(()));
     }
+}
+
+/// A folder with a run file.
+fn prepare(run_file: &str) -> TempDir {
+    build_the_learner();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("grid.toml"), run_file).expect("written");
+    folder
+}
+
+/// Starts `tributary train` in a folder.
+fn launch<'a>(
+    folder: &TempDir,
+    what: &[&str],
+    arguments: &[&str],
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Child {
+    let file = |name: &str| fs::File::create(folder.path().join(name)).expect("created");
+    Command::new(TRIBUTARY)
+        .arg("train")
+        .args(what)
+        .args(arguments)
+        .envs(environment)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(file("stdout"))
+        .stderr(file("stderr"))
+        .spawn()
+        .expect("it starts")
+}
+
+/// What the books of a summary must always say.
+pub(crate) fn assert_balance(summary: &Value) {
+    let of = |name: &str| summary["books"][name].as_u64().expect("a count");
+    let decided = of("accepted") + of("duplicate") + of("rejected") + of("pending");
+    assert_eq!(of("received"), decided, "{summary:#}");
+    let kept = of("resident") + of("evicted") + of("merged") + of("lost_in_restart");
+    assert_eq!(of("accepted"), kept + of("waiting"), "{summary:#}");
+    let kept = of("accepted") - of("lost_in_restart") - of("waiting");
+    assert_eq!(summary["trajectories"].as_u64(), Some(kept), "{summary:#}");
 }
 
 impl Drop for Training {
