@@ -126,7 +126,10 @@ impl Ingest {
                             self.settle(arrival, &mut tally);
                             settling = self.await_room(&hand_over, settling);
                         }
-                        Insertion::Done => break Ok(self.inserted(&sound, trajectory.setting)),
+                        Insertion::Done => {
+                            self.inserted(&sound, trajectory.setting);
+                            break Ok(());
+                        }
                         Insertion::Closed => break Err(run_complete()),
                     }
                 },

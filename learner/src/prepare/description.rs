@@ -1,7 +1,7 @@
 //! What is to be trained: the run file, and what it describes. A run that goes on has its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tributary_common::data_set;
 use tributary_common::estimate::EvaluationData;
@@ -48,7 +48,7 @@ impl Described {
     }
 
     fn of(
-        path: &PathBuf,
+        path: &Path,
         overrides: &[(String, String)],
         registry: &Registry,
     ) -> Result<Self, LearnerError> {
