@@ -1,8 +1,9 @@
 //! Reading the checkpoints of a run: `checkpoints/<incarnation>-<step>/` in its directory.
 //!
-//! A checkpoint is a folder of files with a manifest that names each, its size and its hash. The
-//! learner writes it beside and renames it when it is whole; nothing is used before its hash was
-//! checked, and a damaged checkpoint gives way to the next older one.
+//! A checkpoint is a folder of files with a manifest that names each, its size and its hash, and a
+//! seal, which is the manifest's hash. The learner writes it beside and renames it when it is whole;
+//! nothing is used before its hash was checked, and a damaged checkpoint gives way to the next older
+//! one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +20,10 @@ use crate::schema::{self, UnknownSchema};
 
 /// The folder of checkpoints in a run directory.
 pub const FOLDER: &str = "checkpoints";
-/// The manifest in a checkpoint, written last.
+/// The manifest in a checkpoint.
 pub const MANIFEST: &str = "manifest.json";
+/// The manifest's hash, hexadecimal, written last. Whatever the manifest's form, this stays.
+pub const SEAL: &str = "manifest.blake3";
 /// Weights as trained.
 pub const RAW: &str = "raw.safetensors";
 /// Their moving average.
@@ -40,7 +43,10 @@ pub struct Manifest {
     pub run_id: RunId,
     /// The step at which it was taken.
     pub version: PolicyVersion,
-    /// Every other file of the folder by its name.
+    /// Its place among the checkpoints of the run, from 1.
+    #[serde(default)]
+    pub number: u64,
+    /// Every other file of the folder by its name, but for the seal.
     pub files: BTreeMap<String, FileEntry>,
 }
 
@@ -58,6 +64,11 @@ impl FileEntry {
     pub fn of(bytes: &[u8]) -> Self {
         Self { bytes: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() }
     }
+}
+
+/// The seal of a manifest.
+pub fn seal(manifest: &[u8]) -> String {
+    blake3::hash(manifest).to_hex().to_string()
 }
 
 /// A checkpoint whose files were read and are what its manifest says.
@@ -171,6 +182,34 @@ pub fn list(run_directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+impl Manifest {
+    /// The manifest of a checkpoint, checked against its seal; its files are not looked at.
+    ///
+    /// # Errors
+    /// It is damaged, or a newer release wrote it.
+    pub fn read(checkpoint: &Path) -> Result<Self, CheckpointError> {
+        let text = read_file(checkpoint, MANIFEST)?;
+        let damaged =
+            |reason| Err(CheckpointError::Damaged { path: checkpoint.join(MANIFEST), reason });
+        // First, so that a damaged number is not taken for that of a newer release.
+        if read_file(checkpoint, SEAL)? != seal(&text).as_bytes() {
+            return damaged(format!("{SEAL} is the hash of another one"));
+        }
+        schema::check_json("the checkpoint", &text, SCHEMA).map_err(|source| {
+            CheckpointError::Schema { path: checkpoint.join(MANIFEST), source }
+        })?;
+        match serde_json::from_slice(&text) {
+            Ok(manifest) => Ok(manifest),
+            Err(error) => damaged(error.to_string()),
+        }
+    }
+}
+
+fn read_file(checkpoint: &Path, name: &str) -> Result<Vec<u8>, CheckpointError> {
+    let path = checkpoint.join(name);
+    fs::read(&path).map_err(|source| CheckpointError::Io { path, source })
+}
+
 impl Checkpoint {
     /// The newest of a run directory that is whole; damaged newer ones are named in `damaged`.
     ///
@@ -197,22 +236,14 @@ impl Checkpoint {
     /// Reads and checks one.
     ///
     /// # Errors
-    /// A file that is missing or not what the manifest says.
+    /// A file that is missing or not what the manifest says, a manifest that is not what the seal says,
+    /// or one of a newer release.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
-        let read = |name: &str| {
-            let path = path.join(name);
-            fs::read(&path).map_err(|source| CheckpointError::Io { path, source })
-        };
+        let read = |name: &str| read_file(path, name);
         let damaged = |name: &str, reason: String| {
             Err(CheckpointError::Damaged { path: path.join(name), reason })
         };
-        let text = read(MANIFEST)?;
-        schema::check_json("the checkpoint", &text, SCHEMA)
-            .map_err(|source| CheckpointError::Schema { path: path.join(MANIFEST), source })?;
-        let manifest: Manifest = match serde_json::from_slice(&text) {
-            Ok(manifest) => manifest,
-            Err(error) => return damaged(MANIFEST, error.to_string()),
-        };
+        let manifest = Manifest::read(path)?;
         let mut files = BTreeMap::new();
         for (name, entry) in &manifest.files {
             if Path::new(name).file_name() != Some(name.as_ref()) {
@@ -264,10 +295,16 @@ mod tests {
         let folder = run.join(FOLDER).join(name(version));
         fs::create_dir_all(&folder).unwrap();
         let files = BTreeMap::from([("a".to_owned(), FileEntry::of(content))]);
-        let manifest = Manifest { schema: 1, run_id: RunId([7; 16]), version, files };
+        let run_id = RunId([7; 16]);
+        let manifest = Manifest { schema: 1, run_id, version, number: 1, files };
         fs::write(folder.join("a"), content).unwrap();
-        fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        write_manifest(&folder, &serde_json::to_vec(&manifest).unwrap());
         folder
+    }
+
+    fn write_manifest(folder: &Path, text: &[u8]) {
+        fs::write(folder.join(MANIFEST), text).unwrap();
+        fs::write(folder.join(SEAL), seal(text)).unwrap();
     }
 
     #[test]
@@ -293,21 +330,25 @@ mod tests {
     fn a_checkpoint_of_a_newer_release_is_refused_and_no_older_one_taken() {
         let run = tempfile::tempdir().unwrap();
         write(run.path(), 1, b"one");
-        let newest = write(run.path(), 2, b"two").join(MANIFEST);
-        fs::write(&newest, br#"{"schema": 9, "parts": []}"#).unwrap();
+        let newest = write(run.path(), 2, b"two");
+        write_manifest(&newest, br#"{"schema": 9, "parts": []}"#);
         let error = Checkpoint::newest(run.path()).unwrap_err().to_string();
         assert!(error.contains("has schema 9") && error.contains("up to 1"), "{error}");
+        // A bit of the number has flipped.
+        fs::write(newest.join(MANIFEST), br#"{"schema": 8, "parts": []}"#).unwrap();
+        let older = Checkpoint::newest(run.path()).unwrap();
+        assert_eq!((older.manifest.version.step, older.damaged.len()), (1, 1));
     }
 
     #[test]
     fn fields_of_a_later_release_are_ignored() {
         let run = tempfile::tempdir().unwrap();
-        let path = write(run.path(), 1, b"one").join(MANIFEST);
+        let folder = write(run.path(), 1, b"one");
         let mut manifest: serde_json::Value =
-            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            serde_json::from_slice(&fs::read(folder.join(MANIFEST)).unwrap()).unwrap();
         manifest["later"] = 1.into();
         manifest["files"]["a"]["later"] = 1.into();
-        fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        write_manifest(&folder, &serde_json::to_vec(&manifest).unwrap());
         assert_eq!(Checkpoint::newest(run.path()).unwrap().files["a"], b"one");
     }
 
@@ -318,7 +359,7 @@ mod tests {
         fs::write(run.path().join("secret"), b"x").unwrap();
         let mut manifest = Checkpoint::read(&folder).unwrap().manifest;
         manifest.files.insert("../../secret".to_owned(), FileEntry::of(b"x"));
-        fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        write_manifest(&folder, &serde_json::to_vec(&manifest).unwrap());
         let error = Checkpoint::read(&folder).unwrap_err();
         assert!(error.to_string().contains("no file name"), "{error}");
     }

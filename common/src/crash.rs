@@ -29,8 +29,34 @@ pub const SPOOL_BEFORE_REMOVE: &str = "spool.before_remove";
 /// It is gone.
 pub const SPOOL_AFTER_REMOVE: &str = "spool.after_remove";
 
+/// A file of a checkpoint is about to be written.
+pub const CHECKPOINT_BEFORE_WRITE: &str = "checkpoint.before_write";
+/// It is written and not synced.
+pub const CHECKPOINT_BEFORE_SYNC: &str = "checkpoint.before_sync";
+/// The disk has it.
+pub const CHECKPOINT_AFTER_SYNC: &str = "checkpoint.after_sync";
+/// The disk has the names of all files in the temporary folder, which is about to get its name.
+pub const CHECKPOINT_BEFORE_RENAME: &str = "checkpoint.before_rename";
+/// It has its name, and the disk may not know.
+pub const CHECKPOINT_AFTER_RENAME: &str = "checkpoint.after_rename";
+/// The disk knows.
+pub const CHECKPOINT_AFTER_RENAME_SYNC: &str = "checkpoint.after_rename_sync";
+/// An old checkpoint is about to be removed.
+pub const CHECKPOINT_BEFORE_REMOVE: &str = "checkpoint.before_remove";
+
+/// Those of checkpoints, in the order in which one passes them.
+pub const CHECKPOINT_POINTS: [&str; 7] = [
+    CHECKPOINT_BEFORE_WRITE,
+    CHECKPOINT_BEFORE_SYNC,
+    CHECKPOINT_AFTER_SYNC,
+    CHECKPOINT_BEFORE_RENAME,
+    CHECKPOINT_AFTER_RENAME,
+    CHECKPOINT_AFTER_RENAME_SYNC,
+    CHECKPOINT_BEFORE_REMOVE,
+];
+
 /// All of them.
-pub const POINTS: [&str; 12] = [
+pub const POINTS: [&str; 19] = [
     LEDGER_BEFORE_COMMIT,
     LEDGER_AFTER_COMMIT,
     LEDGER_BEFORE_ACK,
@@ -43,6 +69,13 @@ pub const POINTS: [&str; 12] = [
     SPOOL_AFTER_CREATE,
     SPOOL_BEFORE_REMOVE,
     SPOOL_AFTER_REMOVE,
+    CHECKPOINT_BEFORE_WRITE,
+    CHECKPOINT_BEFORE_SYNC,
+    CHECKPOINT_AFTER_SYNC,
+    CHECKPOINT_BEFORE_RENAME,
+    CHECKPOINT_AFTER_RENAME,
+    CHECKPOINT_AFTER_RENAME_SYNC,
+    CHECKPOINT_BEFORE_REMOVE,
 ];
 
 /// Passes a point.

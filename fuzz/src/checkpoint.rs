@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use tributary_common::checkpoint::{Checkpoint, MANIFEST, Manifest};
+use tributary_common::checkpoint::{Checkpoint, MANIFEST, Manifest, SEAL, seal};
 use tributary_common::ids::Incarnation;
 use tributary_common::session::Secret;
 use tributary_common::session::sessions::{SavedSessions, Sessions, SessionsConfig};
@@ -28,6 +28,8 @@ fn manifest(content: &[u8]) {
         return;
     }
     fs::write(FOLDER.join(MANIFEST), content).expect("written");
+    // Damage is found by hashes; what is tried here is a manifest that somebody has sealed.
+    fs::write(FOLDER.join(SEAL), seal(content)).expect("written");
     match Checkpoint::read(&FOLDER) {
         Ok(checkpoint) => {
             for (name, bytes) in &checkpoint.files {

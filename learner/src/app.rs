@@ -143,7 +143,7 @@ impl App {
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
         let settings = exploration.settings() as u32;
-        let roster = Arc::new(Roster::restore(sessions, settings, beginning.sessions));
+        let roster = Arc::new(Roster::restore(sessions, settings, beginning.sessions.clone()));
         let replayed = replay.replayed_in_batch();
         let lockstep = Lockstep::of_run(&facts.run_file, replayed, &roster, beginning.rounds);
         let observer = Observer {
@@ -155,7 +155,7 @@ impl App {
         let ledger_figures = LedgerFigures { durable, journal, ..LedgerFigures::default() };
         observer.board.update(|figures| {
             figures.ledger = ledger_figures;
-            (figures.updates, figures.samples) = (beginning.updates, beginning.samples);
+            figures.restore(&beginning.figures, beginning.generated);
         });
         let commits = durable.then(Committer::new);
         let keeper: Arc<dyn Keeper> = match &commits {
@@ -186,8 +186,7 @@ impl App {
             observer: &observer,
             lockstep: &lockstep,
             directory: &directory,
-            generated: beginning.generated,
-            draws: beginning.draws,
+            beginning: &beginning,
         };
         let workers = Workers::start(&common, training, ledger, ends)?;
         let recording =

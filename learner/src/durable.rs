@@ -158,13 +158,7 @@ impl Inserter {
                 self.keep(kept);
             }
             let modes = self.findings.modes();
-            self.board.update(|figures| {
-                figures.evaluation.modes = modes;
-                if let Some(Kept { generated, paid, .. }) = kept.last() {
-                    figures.accept(*generated, *paid);
-                }
-                self.yields.rows().clone_into(&mut figures.yields);
-            });
+            self.board.update(|figures| figures.evaluation.modes = modes);
             let settlement = Settlement { epoch, accepted: 0, duplicate: 0, rejected: &[], bytes };
             if let Err(error) = self.roster.settle(session, &settlement, &[]) {
                 tracing::error!(actor = %session.actor, %error, "credit could not be given back");
@@ -175,14 +169,21 @@ impl Inserter {
     fn keep(&mut self, kept: &Kept) {
         let Kept { sound, setting, is_new, generated, paid, is_last } = kept;
         let waiting = self.board.wait(Edge::IngestReplay);
-        let waited = self.hand_over.insert_committed(sound);
+        let waited = self.hand_over.await_room_for_committed();
         drop(waiting);
-        self.board.update(|figures| figures.waited("inserter.replay", waited));
+        // What a checkpoint counts is what its replay was given.
+        let settling = self.hand_over.settling();
+        self.hand_over.insert_at_once(sound);
         self.yields.count(*setting, sound.kind, *is_new, sound.log_reward);
         let is_forward = sound.kind == TrajectoryKind::Forward;
         self.findings.see(&sound.built, sound.log_reward.get(), *is_new, is_forward);
+        self.board.update(|figures| {
+            figures.waited("inserter.replay", waited);
+            figures.accept(*generated, *paid);
+            self.yields.rows().clone_into(&mut figures.yields);
+        });
+        drop(settling);
         if *is_last {
-            self.board.update(|figures| figures.accept(*generated, *paid));
             self.hand_over.close_intake();
             self.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
         }

@@ -1,15 +1,37 @@
 //! What tests of training share.
 
+use std::path::Path;
+
 use tributary_common::environment::Environment;
-use tributary_common::ids::PolicyVersion;
+use tributary_common::ids::{Incarnation, PolicyVersion, RunId};
 use tributary_common::log_space::LogReward;
+use tributary_common::network::Network;
 use tributary_common::object::Object;
 use tributary_common::random::Stream;
 use tributary_common::reward::ObjectKey;
 use tributary_common::trajectory::TrajectoryKind;
 
+use crate::checkpoint::CheckpointConfig;
 use crate::examine::Sound;
 use crate::replay::Samples;
+
+/// The writer of a run whose newest learner is this one.
+pub(crate) fn checkpoint_config(
+    run: &Path,
+    run_id: RunId,
+    incarnation: Incarnation,
+    network: Network,
+) -> CheckpointConfig {
+    CheckpointConfig {
+        run_directory: run.to_owned(),
+        run_id,
+        incarnation,
+        network,
+        run_file: "[run]\n".to_owned(),
+        keep_every: 0,
+        newest_learner: Box::new(move || Ok(incarnation)),
+    }
+}
 
 /// A forward trajectory that cost nothing to measure; each path leads to an object of its own.
 pub(crate) fn sound(actions: &[u32], log_reward: LogReward, policy: PolicyVersion) -> Sound {

@@ -1,6 +1,9 @@
 //! The live figures of a run: written by ingest, trainer and evaluation, read by status, metrics
 //! and records.
 
+mod saved;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,6 +16,8 @@ use crate::evaluate::EvaluationFigures;
 use crate::locks::lock;
 use crate::watchdog::{Stall, Vitals};
 use crate::yields::SettingYield;
+
+pub use saved::SavedFigures;
 
 /// Updates over which log Z is averaged for the report.
 const LOG_Z_WINDOW: usize = 1_000;
@@ -77,6 +82,25 @@ pub struct LedgerFigures {
     pub failures: u64,
 }
 
+/// How checkpoints are doing, in this life of the learner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CheckpointFigures {
+    /// Checkpoints written.
+    pub written: u64,
+    /// How often one could not be written.
+    pub failures: u64,
+    /// Why the last one could not.
+    pub trouble: Option<String>,
+    /// How often none was taken because the one before was still being written.
+    pub skipped: u64,
+    /// Seconds for which training stood still while the last was copied.
+    pub pause_seconds: f64,
+    /// The longest such time.
+    pub pause_seconds_max: f64,
+    /// Seconds that writing the last one took, beside the training.
+    pub write_seconds: f64,
+}
+
 /// Everything that is counted or measured, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -119,17 +143,21 @@ pub struct Figures {
     /// The newest published weights.
     pub policy: Option<PolicyVersion>,
     /// Seconds waited, for each edge "who.for_what".
-    pub waited_seconds: BTreeMap<&'static str, f64>,
+    pub waited_seconds: BTreeMap<Cow<'static, str>, f64>,
     /// Hand-overs at which somebody waits without progress, the blocking first.
     pub stalls: Vec<Stall>,
     /// What was too much to be written of rejected trajectories and skipped batches.
     pub not_written: NotWritten,
     /// How the ledger is doing.
     pub ledger: LedgerFigures,
+    /// How checkpoints are doing.
+    pub checkpoints: CheckpointFigures,
     /// The last exact comparison.
     pub exact: Option<ExactFigures>,
     /// The other figures of evaluation.
     pub evaluation: EvaluationFigures,
+    /// Time of training in earlier lives of the learner.
+    before: Duration,
     started: Option<Instant>,
     stopped: Option<Instant>,
     recent_log_z: VecDeque<f64>,
@@ -137,10 +165,11 @@ pub struct Figures {
 
 impl Figures {
     /// Time of training: from the first accepted trajectory to now, or to the last update once
-    /// training is over.
+    /// training is over; in every life of the learner.
     pub fn training_time(&self) -> Duration {
         let end = self.stopped.unwrap_or_else(Instant::now);
-        self.started.map_or(Duration::ZERO, |start| end.saturating_duration_since(start))
+        let now = self.started.map_or(Duration::ZERO, |start| end.saturating_duration_since(start));
+        self.before + now
     }
 
     /// The figures of evaluation besides the exact ones, by their names.
@@ -151,9 +180,9 @@ impl Figures {
         values
     }
 
-    /// Counts accepted trajectories; the first starts the clock.
+    /// Counts accepted trajectories; the first new one starts the clock.
     pub fn accept(&mut self, generated: u64, paid: u64) {
-        if self.started.is_none() && generated > 0 {
+        if self.started.is_none() && generated > self.generated {
             self.started = Some(Instant::now());
         }
         self.generated = generated;
@@ -191,7 +220,7 @@ impl Figures {
 
     /// Adds to the seconds waited on an edge.
     pub fn waited(&mut self, edge: &'static str, time: Duration) {
-        *self.waited_seconds.entry(edge).or_default() += time.as_secs_f64();
+        *self.waited_seconds.entry(edge.into()).or_default() += time.as_secs_f64();
     }
 
     /// Mean lag in updates over all samples; 0 before the first.

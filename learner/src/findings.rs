@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tributary_common::environment::Environment;
 use tributary_common::estimate::{EvaluationData, ModeSearch, Top};
 use tributary_common::exact::{Empirical, Target};
@@ -38,6 +38,18 @@ pub struct TopFigures {
     pub diversity: Option<f64>,
     /// Their mean distance to the nearest object of the reference.
     pub novelty: Option<f64>,
+}
+
+/// What a checkpoint keeps of what was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedFindings {
+    /// Modes found.
+    modes: Vec<Object>,
+    /// The best objects, ascending; JSON has no log-reward of R = 0.
+    top: Vec<(Object, Option<f64>)>,
+    /// The places of the last objects.
+    recent: Vec<u64>,
 }
 
 /// Looks at accepted objects as they come, on behalf of the evaluation.
@@ -74,6 +86,29 @@ impl Findings {
             most_recent: if is_listed { config.recent_objects } else { 0 },
         };
         Self { environment, reference: data.reference.clone(), found: Mutex::new(found) }
+    }
+
+    /// For a checkpoint.
+    pub fn save(&self) -> SavedFindings {
+        let found = lock(&self.found);
+        let best = found.top.objects().iter();
+        let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+        SavedFindings {
+            modes: found.modes.found_modes().to_vec(),
+            top: best.map(|(log_reward, object)| (object.clone(), finite(*log_reward))).collect(),
+            recent: found.recent.iter().copied().collect(),
+        }
+    }
+
+    /// Goes on from a checkpoint; nothing was found before.
+    pub fn restore(&self, saved: &SavedFindings) {
+        let mut found = lock(&self.found);
+        found.modes.restore(&saved.modes);
+        let best = saved.top.iter().cloned();
+        let log_reward = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
+        found.top.restore(best.map(|(object, value)| (log_reward(value), object)));
+        let skipped = saved.recent.len().saturating_sub(found.most_recent);
+        found.recent.extend(&saved.recent[skipped..]);
     }
 
     /// Looks at an accepted object; `is_new` if it was not accepted before, `is_forward` if the policy
@@ -183,6 +218,30 @@ mod tests {
             novelty: Some(4.5),
         };
         assert_eq!(findings.top(), Some(expected));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_has_found_what_it_had_found() {
+        let config = run_file::Evaluation { top_k: 2, recent_objects: 3, ..Default::default() };
+        let (before, target) = findings(&config);
+        for (x, log_reward) in [(0, f64::NEG_INFINITY), (1, -0.1), (2, f64::NEG_INFINITY), (3, 0.5)]
+        {
+            before.see(&cell(x, 0), log_reward, true, true);
+        }
+        let text = serde_json::to_vec(&before.save()).unwrap();
+        let (after, _) = findings(&config);
+        after.restore(&serde_json::from_slice(&text).unwrap());
+        assert_eq!(after.save(), before.save());
+        assert_eq!((after.modes(), after.top()), (before.modes(), before.top()));
+        assert_eq!(after.recent(&target), before.recent(&target));
+        for findings in [&before, &after] {
+            findings.see(&cell(3, 3), 0.7, true, true);
+        }
+        assert_eq!(after.save(), before.save());
+        let none = run_file::Evaluation { max_states: 10, ..config };
+        let (unlisted, _) = findings(&none);
+        unlisted.restore(&before.save());
+        assert!(unlisted.save().recent.is_empty());
     }
 
     #[test]

@@ -91,19 +91,18 @@ impl HandOver {
         lock(&self.settling)
     }
 
-    /// Inserts what the ledger holds, also when intake is closed, as soon as there is room; returns how
-    /// long that took.
-    pub fn insert_committed(&self, sound: &Sound) -> Duration {
+    /// Waits until there is room, also when intake is closed: for what the ledger holds. Returns how long
+    /// that took.
+    pub fn await_room_for_committed(&self) -> Duration {
         let start = Instant::now();
         let mut state = lock(&self.state);
         while !state.trainer_done && !state.replay.may_insert() {
             state = wait(&self.room, state);
         }
-        self.keep(&mut state, sound);
         start.elapsed()
     }
 
-    /// Inserts whatever the band says: what the ledger holds, before anything else comes.
+    /// Inserts whatever the band says: what the ledger holds.
     pub fn insert_at_once(&self, sound: &Sound) {
         self.keep(&mut lock(&self.state), sound);
     }

@@ -129,6 +129,21 @@ const METRICS: &[Metric] = &[
         }),
     ),
     metric(
+        "tributary_learner_checkpoints",
+        "checkpoints written",
+        Read::Counter(|view| view.figures.checkpoints.written as f64),
+    ),
+    metric(
+        "tributary_learner_checkpoint_failures",
+        "checkpoints that could not be written; the older ones stay",
+        Read::Counter(|view| view.figures.checkpoints.failures as f64),
+    ),
+    metric(
+        "tributary_learner_checkpoint_pause_seconds",
+        "seconds for which training stood still while the last checkpoint was copied",
+        Read::Gauge(|view| Some(view.figures.checkpoints.pause_seconds)),
+    ),
+    metric(
         "tributary_learner_memory_bytes",
         "memory of the process that is resident",
         Read::Gauge(|_| memory::resident_bytes().map(|bytes| bytes as f64)),

@@ -160,6 +160,12 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         ("skipped_batches", figures.skipped_batches as f64),
         ("not_written.rejected", figures.not_written.rejected as f64),
         ("not_written.skipped", figures.not_written.skipped as f64),
+        ("checkpoints", figures.checkpoints.written as f64),
+        ("checkpoint_failures", figures.checkpoints.failures as f64),
+        ("checkpoints_skipped", figures.checkpoints.skipped as f64),
+        ("checkpoint_pause_seconds", figures.checkpoints.pause_seconds),
+        ("checkpoint_pause_seconds_max", figures.checkpoints.pause_seconds_max),
+        ("checkpoint_write_seconds", figures.checkpoints.write_seconds),
         ("resident", view.resident() as f64),
         ("mean_length", figures.mean_length()),
         ("lag_mean", figures.lag_mean()),
@@ -288,6 +294,8 @@ pub struct Summary {
     pub warnings: Vec<&'static str>,
     /// Batches without a step.
     pub skipped_batches: u64,
+    /// How often a checkpoint could not be written.
+    pub checkpoint_failures: u64,
     /// Accepted trajectories with R = 0.
     pub zero_rewards: u64,
     /// Accepted trajectories trained on with `objective.log_reward_min` in the place of a lower log R,
@@ -357,6 +365,7 @@ impl Summary {
             replay: ReplaySummary::new(view),
             warnings: names.warnings.clone(),
             skipped_batches: figures.skipped_batches,
+            checkpoint_failures: figures.checkpoints.failures,
             zero_rewards: view.replay.zero_rewards,
             clipped_rewards: view.replay.clipped_rewards,
             waited_seconds: view.waited_seconds(),

@@ -10,7 +10,9 @@ use tributary_common::session::sessions::SavedSessions;
 
 use crate::checkpoint::Contents;
 use crate::error::LearnerError;
+use crate::figures::SavedFigures;
 use crate::files;
+use crate::findings::SavedFindings;
 use crate::lockstep::rounds::SavedRounds;
 use crate::prepare::Prepared;
 use crate::run_directory::Inhabited;
@@ -22,14 +24,14 @@ pub struct Beginning {
     pub generated: u64,
     /// Batches drawn from it.
     pub draws: u64,
-    /// Updates done.
-    pub updates: u64,
-    /// Trajectories trained on, each as often as it was used.
-    pub samples: u64,
     /// Of a lockstep run: the rounds that are over.
     pub rounds: SavedRounds,
     /// Marks and books of all actors.
     pub sessions: SavedSessions,
+    /// What was counted and measured.
+    pub figures: SavedFigures,
+    /// What was found.
+    pub findings: SavedFindings,
 }
 
 impl Beginning {
@@ -43,9 +45,9 @@ impl Beginning {
         let mut beginning = Self::default();
         if let Some(contents) = resumed.take() {
             replay.restore(&contents.replay, &*task.environment)?;
-            let Contents { training, generated, draws, samples, rounds, sessions, .. } = contents;
-            let (updates, rounds) = (training.step, rounds.unwrap_or_default());
-            beginning = Self { generated, draws, updates, samples, rounds, sessions };
+            let Contents { generated, draws, rounds, sessions, figures, findings, .. } = contents;
+            let rounds = rounds.unwrap_or_default();
+            beginning = Self { generated, draws, rounds, sessions, figures, findings };
         }
         if config.durable {
             beginning.sessions = ledger.sessions();

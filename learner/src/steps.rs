@@ -1,17 +1,21 @@
 //! The trainer's thread: draw, update, publish, until a goal or an end.
 
 mod lockstep;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::run_file;
 
 use crate::checkpoint::Contents;
 use crate::edges::Edge;
 use crate::figures::Board;
+use crate::findings::Findings;
 use crate::hand_over::HandOver;
 use crate::interference::Interference;
 use crate::lockstep::Lockstep;
@@ -49,6 +53,8 @@ pub struct StepsDeps {
     pub board: Arc<Board>,
     /// Whose marks a checkpoint holds.
     pub roster: Arc<Roster>,
+    /// Whose finds a checkpoint holds.
+    pub findings: Arc<Findings>,
     /// Where batches without a step go.
     pub skipped: SkippedBatches,
     /// To the thread that writes checkpoints.
@@ -69,7 +75,7 @@ pub struct Steps {
     published: Option<u64>,
     last_checkpoint: Instant,
     /// What training goes back to when it panics again and again.
-    fallback: TrainingState,
+    fallback: Arc<TrainingState>,
     panics: u32,
     draws: u64,
 }
@@ -84,7 +90,7 @@ impl Steps {
         config: StepsConfig,
         deps: StepsDeps,
     ) -> Result<Self, TrainError> {
-        let fallback = training.state()?;
+        let fallback = Arc::new(training.state()?);
         let last_checkpoint = Instant::now();
         let (published, panics, draws) = (None, 0, 0);
         Ok(Self { training, config, deps, published, last_checkpoint, fallback, panics, draws })
@@ -283,24 +289,45 @@ impl Steps {
 
     /// Hands a copy to the writer; when that is still busy, the next time will do.
     fn checkpoint(&mut self) -> Result<(), TrainError> {
-        self.last_checkpoint = Instant::now();
-        let contents = self.contents()?;
-        self.fallback.clone_from(&contents.training);
-        if let Err(TrySendError::Full(_)) = self.deps.checkpoints.try_send(contents) {
+        let start = Instant::now();
+        self.last_checkpoint = start;
+        if self.deps.checkpoints.is_full() {
             tracing::warn!("the checkpoint before this one is still being written; skipped");
+            self.deps.board.update(|figures| figures.checkpoints.skipped += 1);
+            return Ok(());
         }
+        let contents = self.contents()?;
+        self.fallback = Arc::clone(&contents.training);
+        if self.deps.checkpoints.try_send(contents).is_err() {
+            tracing::error!("the checkpoint was not taken: its thread is gone");
+        }
+        let pause = start.elapsed().as_secs_f64();
+        self.deps.board.update(|figures| {
+            let checkpoints = &mut figures.checkpoints;
+            checkpoints.pause_seconds = pause;
+            checkpoints.pause_seconds_max = checkpoints.pause_seconds_max.max(pause);
+        });
         Ok(())
     }
 
+    /// A copy of everything, at one moment. Making files of it is left to the writer's thread.
     fn contents(&self) -> Result<Contents, TrainError> {
-        let training = self.training.state()?;
-        let settling = self.deps.hand_over.settling();
-        let (counters, replay) = self.deps.hand_over.save();
-        let sessions = self.deps.roster.save();
-        drop(settling);
-        let (paid, samples) = self.deps.board.update(|figures| (figures.paid, figures.samples));
+        let StepsDeps { hand_over, roster, findings, board, .. } = &self.deps;
+        // Side by side: training waits for both.
+        let (training, copied) = thread::scope(|scope| {
+            let copied = scope.spawn(|| {
+                let _settling = hand_over.settling();
+                let (counters, replay) = hand_over.save();
+                let figures = board.update(|figures| figures.save());
+                (counters, replay, roster.save(), findings.save(), figures)
+            });
+            (self.training.state(), copied.join())
+        });
+        let copied = copied.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+        let (counters, replay, sessions, findings, figures) = copied;
+        let training = Arc::new(training?);
         let rounds = self.deps.lockstep.as_ref().map(|lockstep| lockstep.saved());
         let (generated, draws) = (counters.inserted, self.draws);
-        Ok(Contents { training, generated, paid, samples, draws, rounds, sessions, replay })
+        Ok(Contents { training, generated, figures, findings, draws, rounds, sessions, replay })
     }
 }

@@ -72,7 +72,7 @@ impl View {
     pub fn waited_seconds(&self) -> BTreeMap<String, f64> {
         let own = self.figures.waited_seconds.iter();
         let mut waited: BTreeMap<String, f64> =
-            own.map(|(edge, seconds)| ((*edge).to_owned(), *seconds)).collect();
+            own.map(|(edge, seconds)| (edge.to_string(), *seconds)).collect();
         for (edge, seconds) in self.actors.iter().flat_map(|actor| &actor.report.waited_seconds) {
             *waited.entry(format!("actors.{edge}")).or_default() += seconds;
         }

@@ -1,12 +1,12 @@
 //! What each exploration setting brings, by kinds of trajectories: the figures by which a portfolio is
 //! judged.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tributary_common::log_space::LogReward;
 use tributary_common::trajectory::TrajectoryKind;
 
 /// What trajectories have brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Yield {
     /// Trajectories accepted.
     pub generated: u64,
@@ -18,7 +18,7 @@ pub struct Yield {
 }
 
 /// What the actors of one exploration setting have brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingYield {
     /// By all kinds of trajectories.
     pub all: Yield,
@@ -52,6 +52,20 @@ impl Yields {
         let none = Yield { good_objects: good_log_reward.map(|_| 0), ..Yield::default() };
         let row = SettingYield { all: none, kinds: [none; TrajectoryKind::ALL.len()] };
         Self { good_log_reward, rows: vec![row; settings] }
+    }
+
+    /// Goes on from these rows, of the same settings.
+    #[must_use]
+    pub fn behind(mut self, rows: &[SettingYield]) -> Self {
+        if rows.len() == self.rows.len() {
+            self.rows = rows.to_vec();
+        }
+        if self.good_log_reward.is_some() {
+            let all =
+                self.rows.iter_mut().flat_map(|row| row.kinds.iter_mut().chain([&mut row.all]));
+            all.for_each(|counted| counted.good_objects = counted.good_objects.or(Some(0)));
+        }
+        self
     }
 
     /// Counts an accepted trajectory of a setting; `is_new` if nobody has found its object before.
@@ -105,6 +119,10 @@ mod tests {
     #[test]
     fn an_object_belongs_to_who_found_it_first() {
         let row = |generated, objects, good| Yield { generated, objects, good_objects: good };
+        let counted = yields(None);
+        let behind = |good| Yields::new(2, good).behind(&counted).rows().to_vec();
+        assert_eq!(behind(None), counted);
+        assert_eq!(behind(Some(0.5))[1].all, row(3, 2, Some(0)));
         let all = |good| yields(good).iter().map(|row| row.all).collect::<Vec<_>>();
         assert_eq!(all(Some(0.5)), [row(1, 1, Some(0)), row(3, 2, Some(2))]);
         assert_eq!(all(None), [row(1, 1, None), row(3, 2, None)]);

@@ -15,6 +15,7 @@ pub struct ModeSearch {
     /// Those not found yet.
     left: Vec<Object>,
     places: HashMap<Object, usize>,
+    found: Vec<Object>,
 }
 
 impl ModeSearch {
@@ -28,7 +29,8 @@ impl ModeSearch {
                 vacant.insert(left.len() - 1);
             }
         }
-        Self { environment, distance, known: left.len(), left, places }
+        let found = Vec::new();
+        Self { environment, distance, known: left.len(), left, places, found }
     }
 
     /// Number of modes.
@@ -43,14 +45,36 @@ impl ModeSearch {
         self.known - self.left.len()
     }
 
+    /// Those that have been found.
+    #[must_use]
+    pub fn found_modes(&self) -> &[Object] {
+        &self.found
+    }
+
+    /// Counts these as found before; what is no listed mode is ignored.
+    pub fn restore(&mut self, found: &[Object]) {
+        for mode in found {
+            self.take(mode);
+        }
+    }
+
     /// Looks at an object.
     pub fn see(&mut self, object: &Object) {
         if self.distance > 0.0 {
-            let is_near = |mode: &Object| self.environment.distance(object, mode);
             let distance = self.distance;
-            self.left.retain(|mode| is_near(mode).is_none_or(|far| far > distance));
-        } else if let Some(place) = self.places.remove(object) {
-            self.left.swap_remove(place);
+            let far = |mode: &&Object| self.environment.distance(object, mode);
+            let is_near = |mode: &&Object| far(mode).is_some_and(|far| far <= distance);
+            let near: Vec<Object> = self.left.iter().filter(is_near).cloned().collect();
+            self.restore(&near);
+        } else {
+            self.take(object);
+        }
+    }
+
+    /// A mode has been found, if it is one of those that are left.
+    fn take(&mut self, object: &Object) {
+        if let Some(place) = self.places.remove(object) {
+            self.found.push(self.left.swap_remove(place));
             if let Some(place_of_moved) =
                 self.left.get(place).and_then(|moved| self.places.get_mut(moved))
             {
@@ -83,6 +107,29 @@ mod tests {
         let modes = ["0000", "1111", "0011", "1111"];
         let seen = ["0001", "0000", "0000", "0011", "1111", "1111"];
         assert_eq!(found(0.0, &modes, &seen), [0, 1, 1, 2, 3, 3]);
+    }
+
+    #[test]
+    fn what_was_found_before_stays_found() {
+        let text = |text: &str| Object::Text(text.to_owned());
+        for distance in [0.0, 1.0] {
+            let words = Sequence::over_alphabet("01", Length::Length(4)).unwrap();
+            let search = |modes: &[&str]| {
+                let modes = modes.iter().map(|mode| text(mode)).collect();
+                ModeSearch::new(Arc::new(words.clone()), modes, distance)
+            };
+            let mut before = search(&["0000", "0111", "1010"]);
+            before.see(&text("0111"));
+            before.see(&text("0000"));
+            assert_eq!(before.found_modes(), [text("0111"), text("0000")]);
+            // The list may have changed in between.
+            let mut after = search(&["1010", "0111", "1100"]);
+            after.restore(before.found_modes());
+            assert_eq!((after.known(), after.found()), (3, 1));
+            after.see(&text("1100"));
+            after.see(&text("0111"));
+            assert_eq!(after.found(), 2);
+        }
     }
 
     #[test]

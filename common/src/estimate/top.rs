@@ -34,6 +34,20 @@ impl Top {
         true
     }
 
+    /// The best, ascending.
+    #[must_use]
+    pub fn objects(&self) -> &[(f64, Object)] {
+        &self.best
+    }
+
+    /// Takes up what another one held, ascending; it was shown nothing yet.
+    pub fn restore(&mut self, best: impl DoubleEndedIterator<Item = (f64, Object)>) {
+        // Of equals the one that is shown later comes first.
+        best.rev().for_each(|(log_reward, object)| {
+            self.see(&object, log_reward);
+        });
+    }
+
     /// Their log-rewards, ascending.
     pub fn log_rewards(&self) -> impl Iterator<Item = f64> {
         self.best.iter().map(|(log_reward, _)| *log_reward)
@@ -96,6 +110,20 @@ mod tests {
         assert_eq!(top.log_rewards().collect::<Vec<_>>(), [-3.0, -1.0, 0.0]);
         assert!(!top.see(&text("f"), -3.0) && !top.see(&text("g"), -4.0));
         assert!(!Top::new(0).see(&text("a"), 1.0));
+    }
+
+    #[test]
+    fn what_comes_back_is_what_was_there() {
+        let mut top = Top::new(4);
+        for (name, log_reward) in [("a", 1.0), ("b", f64::NEG_INFINITY), ("c", 1.0), ("d", 2.0)] {
+            top.see(&text(name), log_reward);
+        }
+        let mut restored = Top::new(4);
+        restored.restore(top.objects().iter().cloned());
+        assert_eq!(restored, top);
+        let mut smaller = Top::new(2);
+        smaller.restore(top.objects().iter().cloned());
+        assert_eq!(smaller.objects(), &top.objects()[2..]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use super::columns::{actor, key, policy, raw_values, real, unsigned};
 use super::error::LedgerError;
 use super::schema;
-use crate::ids::{ActorId, PolicyVersion};
+use crate::ids::{ActorId, Incarnation, PolicyVersion};
 use crate::reward::ObjectKey;
 
 /// A row of `objects`.
@@ -53,6 +53,14 @@ impl LedgerReader {
             return Err(LedgerError::Damaged("it has no tables".to_owned()));
         }
         Ok(Self { connection })
+    }
+
+    /// The newest learner of the run: only it may write, here and anywhere.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn newest_incarnation(&self) -> Result<Incarnation, LedgerError> {
+        schema::owner(&self.connection).map(|(_, incarnation)| incarnation)
     }
 
     /// How many objects there are, or those of which a condition in SQL on the columns of `objects`

@@ -52,6 +52,8 @@ pub struct Learner {
     pub publish_every: u64,
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
+    /// Of so many checkpoints one is kept for ever, besides the newest three; 0 for none.
+    pub keep_every: u64,
     /// Where the learner computes.
     pub device: Device,
     /// libtorch's threads within an operation; the launcher or the machine decides when not given.
@@ -78,6 +80,7 @@ impl Default for Learner {
             ema: 0.998,
             publish_every: 4,
             checkpoint_every: Duration::from_secs(60),
+            keep_every: 0,
             device: Device::Auto,
             threads: None,
             credit_budget: ByteSize::mebibytes(64),
@@ -95,6 +98,8 @@ impl Config for Learner {
             .at_least(1);
         keys.key("checkpoint_every", &mut self.checkpoint_every, "time between two checkpoints")
             .above(Duration::ZERO);
+        let keep = "besides the newest three, every so many-th checkpoint stays; 0 for none";
+        keys.key("keep_every", &mut self.keep_every, keep);
         keys.key("device", &mut self.device, "where the learner computes");
         keys.key("threads", &mut self.threads, "libtorch's threads within an operation")
             .at_least(Some(1))

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tributary_common::checkpoint::{MANIFEST, SEAL, seal};
 
 use crate::programs::{Training, grid, stdout, tributary};
 
@@ -79,6 +80,16 @@ fn command(name: &str, run: &Path) -> Output {
     tributary([name, run.to_str().unwrap()])
 }
 
+/// Changes a checkpoint's manifest as somebody does who may.
+fn change_manifest(checkpoint: &Path, key: &str, value: Value) {
+    let path = checkpoint.join(MANIFEST);
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest[key] = value;
+    let text = manifest.to_string();
+    fs::write(&path, &text).unwrap();
+    fs::write(checkpoint.join(SEAL), seal(text.as_bytes())).unwrap();
+}
+
 #[test]
 fn the_golden_run_is_evaluated_and_sampled() {
     let run = copied();
@@ -105,10 +116,7 @@ fn its_run_file_is_checked_and_means_the_same() {
 fn what_a_later_release_adds_is_ignored() {
     let run = copied();
     for path in checkpoints(run.path()) {
-        let path = path.join("manifest.json");
-        let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        manifest["later"] = serde_json::json!({ "a": [1] });
-        fs::write(&path, manifest.to_string()).unwrap();
+        change_manifest(&path, "later", serde_json::json!({ "a": [1] }));
     }
     stdout(&command("evaluate", run.path()));
 }
@@ -116,10 +124,7 @@ fn what_a_later_release_adds_is_ignored() {
 #[test]
 fn a_newer_form_is_refused_by_name() {
     let run = copied();
-    let path = checkpoints(run.path()).pop().unwrap().join("manifest.json");
-    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    manifest["schema"] = 99.into();
-    fs::write(&path, manifest.to_string()).unwrap();
+    change_manifest(&checkpoints(run.path()).pop().unwrap(), "schema", 99.into());
     let output = command("evaluate", run.path());
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(78), "{stderr}");

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tributary_common::estimate::EvaluationData;
-use tributary_common::ledger::{Ledger, LedgerError};
+use tributary_common::ledger::{self, Ledger, LedgerError};
 use tributary_common::registry::Task;
 use tributary_common::run_file::RunFile;
 use tributary_common::trajectory::TrajectoryKind;
 
-use crate::checkpoint::{CheckpointWriter, Contents};
+use crate::checkpoint::{CheckpointConfig, CheckpointWriter, Contents, newest_learner_of};
 use crate::dead_letters::DeadLetters;
 use crate::durable::{Decider, Inserter};
 use crate::error::LearnerError;
@@ -28,6 +28,7 @@ use crate::lockstep::Lockstep;
 use crate::publish::{Newest, Publisher};
 use crate::redraw::Redraw;
 use crate::reinsert::reinsert;
+use crate::resume::Beginning;
 use crate::run_directory::RunDirectory;
 use crate::service::RunFacts;
 use crate::skipped::SkippedBatches;
@@ -45,10 +46,8 @@ pub(super) struct Common<'a> {
     pub(super) observer: &'a Observer,
     pub(super) lockstep: &'a Option<Arc<Lockstep>>,
     pub(super) directory: &'a RunDirectory,
-    /// Trajectories that replay has been given when the run goes on.
-    pub(super) generated: u64,
-    /// Batches drawn from it by then.
-    pub(super) draws: u64,
+    /// Where the run goes on.
+    pub(super) beginning: &'a Beginning,
 }
 
 /// The ends of channels that threads hold.
@@ -84,13 +83,12 @@ impl Workers {
         let Ends { publisher, newest, arriving, compared, commits, ledger_failed } = ends;
         let facts = common.facts;
         let (checkpoints, to_write) = crossbeam_channel::bounded(1);
-        let folder = common.directory.join("");
-        let network = facts.network.as_ref().clone();
-        let writer = CheckpointWriter::new(&folder, facts.run_id, facts.incarnation, network);
-        let steps = common.steps(training, publisher, checkpoints)?;
+        let writer = CheckpointWriter::new(common.checkpoints());
         let config = &facts.run_file.evaluation;
         let findings = Findings::new(config, &common.task.environment, &common.data);
+        findings.restore(&common.beginning.findings);
         let findings = Arc::new(findings);
+        let steps = common.steps(training, Arc::clone(&findings), publisher, checkpoints)?;
         let (mut covered, committer) =
             (Covered::default(), commits.as_ref().map(|of| of.0.clone()));
         let forget = move |checkpoint: &Path, contents: &Contents| {
@@ -120,9 +118,23 @@ impl Workers {
 }
 
 impl Common<'_> {
+    fn checkpoints(&self) -> CheckpointConfig {
+        let facts = self.facts;
+        CheckpointConfig {
+            run_directory: self.directory.join(""),
+            run_id: facts.run_id,
+            incarnation: facts.incarnation,
+            network: facts.network.as_ref().clone(),
+            run_file: facts.run_file.to_toml(),
+            keep_every: facts.run_file.learner.keep_every,
+            newest_learner: newest_learner_of(self.directory.join(ledger::FILE)),
+        }
+    }
+
     fn steps(
         &self,
         training: Box<dyn Training>,
+        findings: Arc<Findings>,
         publisher: Publisher,
         checkpoints: Sender<Contents>,
     ) -> Result<Steps, TrainError> {
@@ -138,13 +150,14 @@ impl Common<'_> {
             publisher,
             board: Arc::clone(&self.observer.board),
             roster: Arc::clone(&self.observer.roster),
+            findings,
             skipped: SkippedBatches::new(&self.directory.join("skipped")),
             checkpoints,
             interference: Interference::of_run(&self.facts.run_file.evaluation),
             redraw: self.redraw(),
             lockstep: self.lockstep.clone(),
         };
-        Ok(Steps::new(training, config, deps)?.behind(self.draws))
+        Ok(Steps::new(training, config, deps)?.behind(self.beginning.draws))
     }
 
     fn redraw(&self) -> Option<Redraw> {
@@ -158,7 +171,7 @@ impl Common<'_> {
     fn intake(&self, ledger: &Ledger) -> Result<Intake, LedgerError> {
         let learner = &self.facts.run_file.learner;
         let goals = IntakeGoals { generated: learner.generated, paid: learner.paid };
-        Intake::new(goals, ledger, self.generated)
+        Intake::new(goals, ledger, self.beginning.generated)
     }
 
     /// What was decided and did not get into replay before the learner died, and whether the run has all
@@ -172,8 +185,8 @@ impl Common<'_> {
     ) -> Result<(), LedgerError> {
         let Observer { board, hand_over, roster } = self.observer;
         if roster.is_durable() {
-            let mut first = ledger.first_seen_from(self.generated)?;
-            let from = self.generated;
+            let mut first = ledger.first_seen_from(self.beginning.generated)?;
+            let from = self.beginning.generated;
             let count = reinsert(ledger, from, &mut self.examiner(), |setting, sound| {
                 hand_over.insert_at_once(sound);
                 let is_new = first.remove(&sound.key);
@@ -200,7 +213,8 @@ impl Common<'_> {
 
     fn yields(&self) -> Yields {
         let RunFile { exploration, evaluation, .. } = &self.facts.run_file;
-        Yields::new(exploration.settings(), evaluation.good_log_reward)
+        let yields = Yields::new(exploration.settings(), evaluation.good_log_reward);
+        yields.behind(self.beginning.figures.yields())
     }
 
     fn dead_letters(&self) -> DeadLetters {

@@ -1,12 +1,14 @@
 //! A checkpoint that was read becomes what a learner goes on from.
 
+use std::sync::Arc;
+
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use tributary_common::checkpoint::{Checkpoint, CheckpointError, EMA, RAW, TARGET};
 use tributary_common::network::{Network, Weights};
 
 use super::state::State;
-use super::{Contents, OPTIMIZER, REPLAY, STATE};
+use super::{Contents, FINDINGS, OPTIMIZER, REPLAY, STATE};
 use crate::replay::Columns;
 use crate::training::{Moments, TrainingState};
 
@@ -41,8 +43,11 @@ impl Contents {
         };
         let replay = Columns::from_bytes(reading.file(REPLAY)?)
             .map_err(|error| reading.damaged(REPLAY, error))?;
-        let State { generated, paid, samples, draws, rounds, sessions, .. } = state;
-        Ok(Self { training, generated, paid, samples, draws, rounds, sessions, replay })
+        let findings = serde_json::from_slice(reading.file(FINDINGS)?)
+            .map_err(|error| reading.damaged(FINDINGS, error))?;
+        let State { generated, figures, draws, rounds, sessions, .. } = state;
+        let training = Arc::new(training);
+        Ok(Self { training, generated, figures, findings, draws, rounds, sessions, replay })
     }
 }
 

@@ -5,6 +5,7 @@ use tributary_common::ids::{PolicyVersion, RunId};
 use tributary_common::session::sessions::SavedSessions;
 
 use super::Contents;
+use crate::figures::SavedFigures;
 use crate::lockstep::rounds::SavedRounds;
 use crate::training::Moments;
 
@@ -18,8 +19,7 @@ pub(super) struct State {
     pub(super) moments_steps: u64,
     pub(super) ema_steps: u64,
     pub(super) generated: u64,
-    pub(super) paid: u64,
-    pub(super) samples: u64,
+    pub(super) figures: SavedFigures,
     pub(super) draws: u64,
     pub(super) rounds: Option<SavedRounds>,
     pub(super) sessions: SavedSessions,
@@ -34,7 +34,7 @@ struct MomentsOfNumber {
 
 impl State {
     pub(super) fn of(contents: &Contents, run_id: RunId, version: PolicyVersion) -> Self {
-        let Contents { training, generated, paid, samples, draws, rounds, sessions, .. } = contents;
+        let Contents { training, generated, figures, draws, rounds, sessions, .. } = contents;
         let Moments { steps, mean, square } = training.log_z_moments;
         Self {
             schema: 1,
@@ -45,8 +45,7 @@ impl State {
             moments_steps: training.moments.steps,
             ema_steps: training.ema_steps,
             generated: *generated,
-            paid: *paid,
-            samples: *samples,
+            figures: figures.clone(),
             draws: *draws,
             rounds: *rounds,
             sessions: sessions.clone(),

@@ -112,24 +112,51 @@ impl Counters {
     }
 }
 
+/// Columns with a number for each resident.
+const WHOLE: [&str; 10] = [
+    "resident.slot",
+    "resident.ordinal",
+    "resident.incarnation",
+    "resident.step",
+    "resident.object",
+    "resident.kind",
+    "resident.uses",
+    "resident.used",
+    "resident.is_stale",
+    "resident.length",
+];
+const REAL: [&str; 2] = ["resident.log_reward", "resident.seconds"];
+
 impl Residents {
     fn save(&self, columns: &mut Columns) {
-        let all = || self.iter().map(|(_, resident)| resident);
         columns.put("slots", [self.slots() as u64]);
         columns.put("free", self.free().iter().map(|&slot| slot as u64));
-        columns.put("resident.slot", self.iter().map(|(slot, _)| slot as u64));
-        columns.put("resident.ordinal", all().map(|r| r.ordinal));
-        columns.put("resident.incarnation", all().map(|r| u64::from(r.policy.incarnation.0)));
-        columns.put("resident.step", all().map(|r| r.policy.step));
-        columns.put("resident.object", all().map(|r| r.object));
-        columns.put("resident.kind", all().map(|r| place_of_kind(r.kind)));
-        columns.put("resident.uses", all().map(|r| r.uses));
-        columns.put("resident.used", all().map(|r| r.used));
-        columns.put("resident.is_stale", all().map(|r| u64::from(r.is_stale)));
-        columns.put_real("resident.log_reward", all().map(|r| r.log_reward));
-        columns.put_real("resident.seconds", all().map(|r| f64::from(r.seconds)));
-        columns.put("resident.length", all().map(|r| r.actions.len() as u64));
-        columns.put("actions", all().flat_map(|r| r.actions.iter().map(|&a| u64::from(a))));
+        // One pass: training waits for it, and a resident is far away in memory.
+        let mut whole = WHOLE.map(|_| Vec::with_capacity(self.len()));
+        let mut real = REAL.map(|_| Vec::with_capacity(self.len()));
+        let mut actions = Vec::with_capacity(self.iter().map(|(_, r)| r.actions.len()).sum());
+        for (slot, resident) in self.iter() {
+            let Resident { ordinal, policy, object, kind, uses, used, is_stale, .. } = *resident;
+            let numbers = [
+                slot as u64,
+                ordinal,
+                u64::from(policy.incarnation.0),
+                policy.step,
+                object,
+                place_of_kind(kind),
+                uses,
+                used,
+                u64::from(is_stale),
+                resident.actions.len() as u64,
+            ];
+            whole.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
+            let numbers = [resident.log_reward, f64::from(resident.seconds)];
+            real.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
+            actions.extend(resident.actions.iter().map(|&action| u64::from(action)));
+        }
+        WHOLE.into_iter().zip(whole).for_each(|(name, column)| columns.put(name, column));
+        REAL.into_iter().zip(real).for_each(|(name, column)| columns.put_real(name, column));
+        columns.put("actions", actions);
     }
 
     fn restore(columns: &Columns) -> Result<Self, BadColumns> {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::checkpoint::CheckpointWriter;
+use crate::fakes;
 use crate::replay::Replay;
 use crate::training::{Moments, TrainingState};
 use tributary_common::ids::Incarnation;
@@ -23,8 +24,10 @@ fn write(run: &Path, run_id: RunId, step: u64) -> PathBuf {
     let (weights, ema) = (values.clone(), values);
     let training = TrainingState { step, weights, ema, moments, ..TrainingState::default() };
     let replay = Replay::new(&run_file::Replay::default(), 2).unwrap().save();
+    let training = training.into();
     let contents = Contents { training, replay, ..Contents::default() };
-    CheckpointWriter::new(run, run_id, Incarnation(1), network).write(&contents).unwrap()
+    let config = fakes::checkpoint_config(run, run_id, Incarnation(1), network);
+    CheckpointWriter::new(config).write(&contents).unwrap()
 }
 
 fn newest_step(run: &Path) -> Result<Option<u64>, CheckpointError> {
@@ -74,8 +77,9 @@ fn what_is_not_damaged_is_not_passed_over() {
     let newest = write(run, RunId([8; 16]), 2);
     let error = newest_step(run).unwrap_err().to_string();
     assert!(error.contains("belongs to the run 0808"), "{error}");
-    let manifest = newest.join(checkpoint::MANIFEST);
-    fs::write(&manifest, br#"{"schema": 9}"#).unwrap();
+    let manifest = br#"{"schema": 9}"#;
+    fs::write(newest.join(checkpoint::MANIFEST), manifest).unwrap();
+    fs::write(newest.join(checkpoint::SEAL), checkpoint::seal(manifest)).unwrap();
     let error = newest_step(run).unwrap_err().to_string();
     assert!(error.contains("has schema 9"), "{error}");
     assert!(newest.exists());

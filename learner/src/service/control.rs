@@ -18,7 +18,7 @@ use tributary_proto::v1::{
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
 use super::{RunFacts, ServiceDeps};
-use crate::figures::{ExactFigures, RunState};
+use crate::figures::{CheckpointFigures, ExactFigures, RunState};
 use crate::record::Record;
 use crate::roster::{self, ActorState};
 use crate::view::View;
@@ -130,7 +130,7 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         actors: view.actors.iter().map(row).collect(),
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
-        warnings: warnings(facts),
+        warnings: warnings(facts, &figures.checkpoints),
         stalls: figures.stalls.iter().map(stall).collect(),
         ledger: Some(LedgerState {
             durable: figures.ledger.durable,
@@ -157,11 +157,15 @@ fn stall(stall: &watchdog::Stall) -> Stall {
     }
 }
 
-fn warnings(facts: &RunFacts) -> Vec<String> {
+fn warnings(facts: &RunFacts, checkpoints: &CheckpointFigures) -> Vec<String> {
     let lockstep = "in lockstep: training waits for the slowest actor, and actors for training";
     let lockstep = facts.run_file.run.lockstep.then_some(lockstep);
     let of_replay = facts.run_file.replay.warnings().into_iter();
-    of_replay.chain(lockstep).map(str::to_owned).collect()
+    let failed = checkpoints.trouble.as_ref().map(|why| {
+        let failures = checkpoints.failures;
+        format!("{failures} checkpoints were not written, the older ones stay: {why}")
+    });
+    of_replay.chain(lockstep).map(str::to_owned).chain(failed).collect()
 }
 
 fn yields(facts: &RunFacts, view: &View) -> Vec<SettingYield> {

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use tributary_common::estimate::EvaluationData;
 use tributary_common::ids::{Incarnation, Seq};
 use tributary_common::network::Network;
 use tributary_common::network::cpu::Snapshot;
@@ -18,6 +19,7 @@ use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
 use crate::checkpoint::Contents;
 use crate::examine::{Examiner, Sound};
 use crate::figures::Board;
+use crate::findings::Findings;
 use crate::hand_over::HandOver;
 use crate::lockstep::Lockstep;
 use crate::lockstep::rounds::Standing;
@@ -69,6 +71,11 @@ impl Life {
         Self { run_file, task, roster, lockstep, hand_over, board }
     }
 
+    fn findings(&self) -> Arc<Findings> {
+        let (config, data) = (&self.run_file.evaluation, EvaluationData::default());
+        Arc::new(Findings::new(config, &self.task.environment, &data))
+    }
+
     /// The last checkpoint, after so many updates of the whole run.
     fn live(self, incarnation: Incarnation, from: Option<&Contents>, updates: u64) -> Contents {
         tch::set_num_threads(1);
@@ -88,6 +95,7 @@ impl Life {
             publisher,
             board: Arc::clone(&self.board),
             roster: Arc::clone(&self.roster),
+            findings: self.findings(),
             skipped: SkippedBatches::new(folder.path()),
             checkpoints,
             interference: None,

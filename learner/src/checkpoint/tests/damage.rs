@@ -1,0 +1,43 @@
+//! Every file of a checkpoint is cut short, and a bit of it flipped, at random places: each time it
+//! must be seen. `TRIBUTARY_SOAK=full` for the number that is promised.
+
+use super::*;
+
+#[test]
+fn every_damage_is_seen() {
+    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|value| value == "full");
+    let (places, seed) = (if is_full { 10_000 } else { 300 }, 23);
+    let run = tempfile::tempdir().unwrap();
+    let path = writer(run.path()).write(&contents(4)).unwrap();
+    let mut stream = Stream::new(seed, Purpose::Walk, 0, 0);
+    let (mut files, mut damages) = (0, 0);
+    for entry in fs::read_dir(&path).unwrap() {
+        let file = entry.unwrap().path();
+        let whole = fs::read(&file).unwrap();
+        for turn in 0..2 * places {
+            let place = stream.below(whole.len());
+            let damaged = if turn % 2 == 0 {
+                whole[..place].to_vec()
+            } else {
+                let mut flipped = whole.clone();
+                flipped[place] ^= 1 << stream.below(8);
+                flipped
+            };
+            fs::write(&file, &damaged).unwrap();
+            let error = Checkpoint::read(&path).map(|checkpoint| checkpoint.manifest);
+            let error = error.expect_err("not seen").to_string();
+            // An older one takes its place; it is not taken for that of a newer release.
+            assert!(
+                error.contains("is damaged"),
+                "seed {seed}, {file:?}, {turn}, {place}: {error}"
+            );
+            damages += 1;
+        }
+        fs::write(&file, &whole).unwrap();
+        files += 1;
+    }
+    let checkpoint = Checkpoint::read(&path).unwrap();
+    assert!(same(&Contents::read(&checkpoint, &network("8")).unwrap(), &contents(4)));
+    assert_eq!(files, checkpoint.manifest.files.len() + 2, "manifest and seal too");
+    println!("seed {seed}: {damages} of {damages} damages to {files} files seen");
+}
