@@ -15,6 +15,8 @@ const RECORDS: u64 = 64 * (64 << 10);
 /// f32 values for each weight: a state is weights, average, target and two moments. One is written,
 /// one waits, one is gone back to, one is what was published; the one that is written also as bytes.
 const STATES: u64 = 5 * 5 * 4;
+/// Copies of replay for checkpoints: one waits, one is written, also as columns of bytes and as a file.
+const REPLAY_COPIES: u64 = 4;
 /// Both published sets, their bytes, and the trainer's copies of them.
 const PUBLISHED: u64 = 6 * 4;
 
@@ -77,7 +79,8 @@ impl MemoryBound {
             row("data files", assets, 0),
             row("threads and tables", FIXED, 0),
         ];
-        let replay = capacity.saturating_mul(300 + 4 * max_steps);
+        let copy = 140 + 8 * max_steps;
+        let replay = capacity.saturating_mul(300 + 4 * max_steps + REPLAY_COPIES * copy);
         Self { rows, most_sessions: sessions.most_sessions as u64, replay }
     }
 
@@ -133,7 +136,7 @@ mod tests {
         };
         let sizes = Sizes { parameters: 1_000, capacity: 10, max_steps: 25, assets: 7 };
         let bound = MemoryBound::new(&sessions, &sizes);
-        assert_eq!(bound.replay(), 4_000);
+        assert_eq!(bound.replay(), 10 * (300 + 100 + 4 * 340));
         let fixed = (128 << 20) + 24_000 + 100_000 + (4 << 20) + 7 + (32 << 20);
         assert_eq!(bound.with_sessions(0), fixed);
         let one = 400 + (1 << 20) + (512 << 10) + (512 << 10) + 4_000 + (1 << 20);
