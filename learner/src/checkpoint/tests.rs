@@ -187,15 +187,13 @@ fn the_same_step_again_replaces_its_checkpoint() {
 #[test]
 fn a_checkpoint_that_cannot_be_written_leaves_the_older_ones_and_is_counted() {
     let run = tempfile::tempdir().unwrap();
-    let (sender, receiver) = crossbeam_channel::unbounded();
     let board = Board::default();
     let mut told = Vec::new();
     let mut write = |step| {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
         sender.send(contents(step)).unwrap();
-        let one = crossbeam_channel::bounded(1);
-        one.0.send(receiver.recv().unwrap()).unwrap();
-        drop(one.0);
-        writer(run.path()).run(&one.1, &board, |path, _| told.push(path.to_owned()));
+        drop(sender);
+        writer(run.path()).run(&receiver, &board, |path, _| told.push(path.to_owned()));
         board.figures().checkpoints
     };
     write(1);
