@@ -38,7 +38,8 @@ fn assert_went_on(training: &Training, generated: u64, deaths: u64, durable: boo
         let generated = column(&records, "generated");
         assert!(generated.is_sorted(), "acked trajectories were lost: {generated:?}");
     }
-    assert!(summary["total_variation"].as_f64().unwrap() < 0.1, "{summary:#}");
+    // Where training began anew, a part of the trajectories was drawn with older weights than usual.
+    assert!(summary["total_variation"].as_f64().unwrap() < 0.2, "{summary:#}");
     training.nothing_is_left();
 }
 
