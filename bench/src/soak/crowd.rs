@@ -1,6 +1,7 @@
 //! A learner and its actors, each a process, in a folder of their own.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -85,7 +86,7 @@ impl Crowd {
         command.arg("--run-file").arg(folder.path().join("run.toml"));
         command.arg("--run-dir").arg(folder.path().join("run"));
         let mut learner = Process::start(command, &folder.path().join("learner.log"))?;
-        let address = listening(&mut learner, &folder)?;
+        let address = listening(&mut learner, folder.path())?;
         let bare = super::process::resident(learner.id()).context("the learner is gone")?;
         let control = Control::new(&address, &folder.path().join("run"))?;
         let mut crowd =
@@ -183,13 +184,13 @@ fn learner(tributary: &Tributary) -> Command {
 }
 
 /// Waits until a learner listens; where.
-fn listening(learner: &mut Process, folder: &TempDir) -> Result<String> {
+pub(super) fn listening(learner: &mut Process, folder: &Path) -> Result<String> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         if let Some(status) = learner.ended()? {
             bail!("the learner ended with {status}:\n{}", learner.last_words());
         }
-        let text = fs::read_to_string(folder.path().join("run/address.json")).unwrap_or_default();
+        let text = fs::read_to_string(folder.join("run/address.json")).unwrap_or_default();
         let file: Option<Value> = serde_json::from_str(&text).ok();
         if let Some(address) = file.as_ref().and_then(|file| file["grpc"].as_str()) {
             return Ok(address.to_owned());

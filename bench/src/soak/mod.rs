@@ -4,12 +4,14 @@
 mod books;
 mod control;
 mod crowd;
+mod kill;
 mod memory;
 mod process;
 mod restart;
 mod slow;
 mod stop;
 mod straggler;
+mod sync;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -19,20 +21,26 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Stops the learner (SIGSTOP) for some time under full load
     Stop(stop::Options),
+    /// Kills actors and the learner of a durable run again and again, and looks for all that was measured
+    Kill(kill::Options),
     /// Kills the learner (SIGKILL) and starts it again on the same run directory
     Restart(restart::Options),
     /// Lets many actors feed a trainer that is slower than they are
     Slow(slow::Options),
     /// Adds an actor that runs at a hundredth of the speed of the others
     Straggler(straggler::Options),
+    /// Looks at the system calls of a learner: the ledger's sync comes before the ack
+    Sync(sync::Options),
 }
 
 /// Runs one and prints its figures.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Stop(options) => stop::run(options),
+        Command::Kill(options) => kill::run(options),
         Command::Restart(options) => restart::run(options),
         Command::Slow(options) => slow::run(options),
         Command::Straggler(options) => straggler::run(options),
+        Command::Sync(options) => sync::run(options),
     }
 }
