@@ -7,6 +7,8 @@ PROFILE ?= dev
 ARGS ?=
 SECONDS ?= 30
 FUZZ ?=
+# Of what is drawn at random: another one for each commit.
+SEED ?= $(shell printf '%d' 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
 RUN ?= examples/tfbind8.toml
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
@@ -15,7 +17,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
-	fuzz bench-curves bench-atlas bench-connections bench-bitseq bench-modes soak clean
+	fuzz bench-curves bench-atlas bench-connections bench-bitseq bench-modes soak soak-share clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -89,13 +91,23 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
 
-soak: setup ## the long proofs of reliability: simulated networks, real processes stopped and slowed down (20 minutes)
+soak: setup ## the long proofs of reliability: simulated networks, real processes killed, stopped and slowed down (45 minutes)
 	cargo build --locked --release --workspace
+	TRIBUTARY_SOAK=full cargo test --locked -p tributary-common --lib ledger -- --nocapture
+	TRIBUTARY_SOAK=full cargo test --locked -p tributary-learner --lib mutations -- --nocapture
+	TRIBUTARY_SOAK=full cargo test --locked -p tributary-bench --bin tributary-bench lockstep -- --nocapture
 	TRIBUTARY_SOAK=full cargo test --locked -p tributary-bench --test simulation -- --nocapture
+	$(EXPERIMENT) soak kill
+	$(EXPERIMENT) soak sync
 	$(EXPERIMENT) soak stop
 	$(EXPERIMENT) soak slow
 	$(EXPERIMENT) soak straggler
 	$(EXPERIMENT) soak restart
+
+soak-share: setup ## a fifth of the kills, with a seed from the commit, and the order of sync and ack (3 minutes)
+	cargo build --locked --workspace
+	cargo run --locked -p tributary-bench -- soak kill --kills 40 --seed $(SEED)
+	cargo run --locked -p tributary-bench -- soak sync --seed $(SEED)
 
 clean: ## remove what was built (the fetched libtorch stays in its cache)
 	cargo clean

@@ -39,11 +39,18 @@ pub struct Observer {
 impl Observer {
     /// The run now.
     pub fn look(&self) -> View {
-        // Books first: what they count as accepted is in replay by then.
-        let (books, actors) = (self.roster.books(), self.roster.rows());
+        // Replay first: the books know by then of everything that is in it.
         let (replay, deciles) = (self.hand_over.counters(), self.hand_over.deciles());
+        let books = with_replay(self.roster.books(), &replay);
+        let actors = self.roster.rows();
         View { books, actors, figures: self.board.figures(), replay, deciles }
     }
+}
+
+/// The books of this moment: what is in replay is accepted, though its ack may still be on its way.
+fn with_replay(books: Books, replay: &Counters) -> Books {
+    let ahead = (replay.inserted + books.lost_in_restart).saturating_sub(books.accepted);
+    Books { accepted: books.accepted + ahead.min(books.pending()), ..books }
 }
 
 impl View {
@@ -77,5 +84,23 @@ impl View {
             *waited.entry(format!("actors.{edge}")).or_default() += seconds;
         }
         waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_replay_and_not_acked_yet_is_accepted_and_no_longer_pending() {
+        let of = |inserted| {
+            let books = Books { received: 10, accepted: 4, lost_in_restart: 1, ..Books::default() };
+            let books = with_replay(books, &Counters { inserted, ..Counters::default() });
+            (books.accepted, books.pending())
+        };
+        assert_eq!((of(3), of(5)), ((4, 6), (6, 4)));
+        // What never came stays an error that can be seen.
+        assert_eq!(of(20), (10, 0));
+        assert_eq!(of(0), (4, 6));
     }
 }

@@ -10,8 +10,9 @@ use crate::world::{Mistake, Setting, held};
 
 /// Seeds that failed once; always run.
 const FAILED_BEFORE: &[u64] = &[205];
-/// Simulations of a quick run, and of `TRIBUTARY_SOAK=full`.
+/// Simulations of a quick run, of `TRIBUTARY_SOAK=share`, and of `TRIBUTARY_SOAK=full`.
 const QUICK: u64 = 50;
+const SHARE: u64 = 100;
 const FULL: u64 = 500;
 
 thread_local! {
@@ -89,7 +90,11 @@ pub(crate) fn is_full() -> bool {
 /// The seeds of this run: `TRIBUTARY_SEED` is the first of the random ones.
 fn seeds() -> Vec<u64> {
     let first = number("TRIBUTARY_SEED").unwrap_or(1);
-    let count = if is_full() { FULL } else { QUICK };
+    let count = match std::env::var("TRIBUTARY_SOAK").as_deref() {
+        Ok("full") => FULL,
+        Ok("share") => SHARE,
+        _ => QUICK,
+    };
     FAILED_BEFORE.iter().copied().chain(first..first + count).collect()
 }
 

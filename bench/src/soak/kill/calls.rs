@@ -38,7 +38,7 @@ pub(super) enum Doing {
 }
 
 /// What became of everything that was measured.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Audit {
     pub(super) calls: u64,
     pub(super) objects: u64,

@@ -1,4 +1,5 @@
-//! What takes long to show: `TRIBUTARY_SOAK=full` runs the full counts, else a small share.
+//! What takes long to show: `TRIBUTARY_SOAK=full` runs the full counts, `share` a fifth of them, else
+//! even less.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -10,13 +11,23 @@ use crate::session::learner::{Incoming, Settlement};
 const FOLDER: &str = "TRIBUTARY_TEST_LEDGER";
 
 fn count(small: u64, full: u64) -> u64 {
-    if std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full") { full } else { small }
+    match std::env::var("TRIBUTARY_SOAK").as_deref() {
+        Ok("full") => full,
+        Ok("share") => full / 5,
+        _ => small,
+    }
+}
+
+/// `TRIBUTARY_SEED`, or a usual one.
+fn seed(usual: u64) -> u64 {
+    let seed = std::env::var("TRIBUTARY_SEED").ok();
+    seed.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// An actor sends again about three of ten records; all of them go through the session's own machine.
 #[test]
 fn of_many_records_with_three_in_ten_sent_again_each_is_accepted_once() {
-    let (records, seed) = (count(20_000, 1_000_000), 9);
+    let (records, seed) = (count(20_000, 1_000_000), seed(9));
     let mut stream = Stream::new(seed, Purpose::Walk, 0, 0);
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = open(folder.path(), 1).unwrap();
@@ -59,7 +70,7 @@ fn of_many_records_with_three_in_ten_sent_again_each_is_accepted_once() {
 /// A process that commits as fast as it can and says what it would ack is killed at random moments.
 #[test]
 fn what_a_killed_process_acked_is_there_and_the_file_is_whole() {
-    let (kills, seed) = (count(5, 50), 12);
+    let (kills, seed) = (count(5, 50), seed(12));
     let mut stream = Stream::new(seed, Purpose::Walk, 0, 0);
     let folder = tempfile::tempdir().unwrap();
     open(folder.path(), 1).unwrap().commit(&[opened(1)]).unwrap();
