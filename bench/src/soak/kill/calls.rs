@@ -57,7 +57,7 @@ pub(super) struct Audit {
 }
 
 /// Between the end of a call and the moment at which the spool's disk has what it said.
-const UNSAVED: u64 = 1_000_000;
+const UNSAVED: u64 = 250_000;
 /// Behind the end of a call its record is being sent.
 const SENDING: u64 = 20_000;
 
