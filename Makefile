@@ -17,7 +17,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
-	fuzz bench-curves bench-atlas bench-connections bench-bitseq bench-modes soak soak-share clean
+	fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes soak soak-share clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -72,6 +72,11 @@ bench-learning: setup ## train the examples with three seeds and compare with th
 bench-connections: setup ## connect 300 actors with mutual TLS, in quiet and in a crowd, for docs/security.md (2 minutes)
 	cargo build --locked --workspace
 	cargo run --locked -p tributary-bench -- connections --json $(TARGET)/connections.json --page docs/security.md $(ARGS)
+
+bench-rewards: setup ## rewards that sleep, with up to 64 actors or workers, for docs/rewards/command.md (10 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench rewards --json $(TARGET)/rewards.json --page docs/rewards/command.md \
+		--figure docs/figures/rewards.svg $(ARGS)
 
 bench-lag: setup ## compare the exact distance with and without lag, for docs/objectives/lag.md (10 minutes)
 	$(EXPERIMENT) lag --json $(TARGET)/lag.json --page docs/objectives/lag.md $(ARGS)

@@ -56,6 +56,21 @@ pub enum ActorError {
         /// What is wrong.
         reason: String,
     },
+    /// The run file names a command, and this actor was not told that it may run commands.
+    #[error(
+        "the run's reward is the command `{command}`, and this actor runs no commands that a \
+             learner names; start it with --allow-commands if you trust the learner"
+    )]
+    CommandsNotAllowed {
+        /// The command.
+        command: String,
+    },
+    /// A program that measures does not work.
+    #[error("{trouble}")]
+    Program {
+        /// Which, and why.
+        trouble: String,
+    },
     /// The run's trajectories do not fit into messages.
     #[error(
         "the run's longest trajectory makes a record of {largest} bytes, at most {most} travel; \
@@ -138,6 +153,8 @@ impl ActorError {
             },
             Self::RunFile(_)
             | Self::DataFile { .. }
+            | Self::CommandsNotAllowed { .. }
+            | Self::Program { .. }
             | Self::TooLarge { .. }
             | Self::Spool { .. } => 78,
             Self::Environment(_)

@@ -20,6 +20,10 @@ impl Gate {
         self.changed.notify_all();
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        !*self.shut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until it is open; false if `stop` is cancelled while it is shut.
     pub(crate) fn wait(&self, stop: &CancellationToken) -> bool {
         let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,13 +2,15 @@
 //! and streams both up.
 //!
 //! [`run`] is a whole actor; it needs nothing but the learner's address. A trajectory walks `drawing`
-//! -> [`scoring`] -> `link`, joined by bounded channels in [`pipeline`]; weights walk `weights` ->
+//! -> [`scoring`] (where programs outside measure: `desk`) -> `link`, joined by bounded channels in
+//! [`pipeline`]; weights walk `weights` ->
 //! [`newest`] -> `drawing`.
 
 #![forbid(unsafe_code)]
 
 mod columns;
 mod data_files;
+mod desk;
 mod drawing;
 pub mod error;
 #[cfg(test)]
@@ -17,7 +19,9 @@ pub mod gate;
 mod known;
 mod link;
 pub mod newest;
+pub mod oracle;
 pub mod orders;
+pub mod outside;
 pub mod pipeline;
 pub mod progress;
 pub mod scoring;
@@ -36,6 +40,7 @@ use tributary_common::registry::Registry;
 use tributary_proto::credentials::Credentials;
 
 pub use error::ActorError;
+pub use outside::Commands;
 pub use spool::SpoolConfig;
 use surroundings::Surroundings;
 
@@ -54,6 +59,8 @@ pub struct ActorConfig {
     pub cache: PathBuf,
     /// Where it keeps what is not acked of a durable run; none: nowhere.
     pub spool: Option<SpoolConfig>,
+    /// How commands of the run file are started, if they may be.
+    pub commands: Option<Commands>,
 }
 
 /// How to end an actor from outside.

@@ -1,4 +1,5 @@
-//! The threads of an actor: rollouts, then scoring, joined by bounded channels.
+//! The threads of an actor: rollouts, then scoring, joined by bounded channels. Where a program
+//! outside measures, one desk takes the place of the scoring threads.
 //!
 //! To end them in order, cancel `stop`: the rollout threads finish their batch and end, the scoring
 //! threads measure what is left and end, and the pipeline is finished behind the last record.
@@ -6,19 +7,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use tokio::sync::mpsc;
 use tributary_common::environment::Environment;
 use tributary_common::random::{Purpose, Stream};
-use tributary_common::reward::Reward;
 use tributary_common::reward::table::file::objects::Listed;
+use tributary_common::reward::{KeyMaker, Outside, Reward};
 use tributary_common::run_file::{self, Schedule};
 
+use crate::desk::{Desk, Open};
 use crate::drawing::Drawing;
 use crate::error::ActorError;
 use crate::known::KnownObjects;
 use crate::orders::Orders;
-use crate::scoring::{Record, Scoring};
+use crate::outside::{self, Commands, Pool};
+use crate::scoring::{Drawn, Record, Scoring};
 use crate::surroundings::Works;
 use crate::workers::Workers;
 
@@ -50,6 +53,8 @@ pub struct Order {
     pub initial: Arc<Vec<Listed>>,
     /// In a lockstep run: what to draw.
     pub orders: Option<Arc<Orders>>,
+    /// How commands are started, if they may be.
+    pub commands: Option<Commands>,
 }
 
 impl Order {
@@ -60,6 +65,59 @@ impl Order {
         // No trajectory has this number.
         let mut order = Stream::new(self.seed, Purpose::Backward, self.stream, u64::MAX);
         KnownObjects::new(self.reward.clone(), keeps_best, &self.initial, &mut order)
+    }
+
+    /// Starts the threads that measure in this process.
+    fn score(
+        &self,
+        workers: &mut Workers,
+        to_score: &Receiver<Drawn>,
+        to_session: &mpsc::Sender<Vec<Record>>,
+        known: &Arc<KnownObjects>,
+        works: &Works<'_>,
+    ) -> Result<(), ActorError> {
+        let Works { progress, stop, gate, .. } = *works;
+        for thread in 0..self.threads {
+            let (receiver, sender) = (to_score.clone(), to_session.clone());
+            let gate = (gate.clone(), stop.clone());
+            let scoring = Scoring::new(self.reward.clone(), progress.clone(), known.clone(), gate);
+            let scoring = if self.orders.is_some() { scoring.of_all_or_nothing() } else { scoring };
+            workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
+        }
+        Ok(())
+    }
+
+    /// Where trajectories wait for what programs outside measure.
+    fn desk(
+        &self,
+        outside: &Outside,
+        room: usize,
+        known: &Arc<KnownObjects>,
+        works: &Works<'_>,
+    ) -> Result<Desk<Pool>, ActorError> {
+        let Works { progress, stop, gate, .. } = *works;
+        let outputs = self.reward.outputs().len();
+        // A batch is taken as long as there is room for an object.
+        let (found, findings) = bounded(room + self.batch);
+        let commands = self.commands.as_ref();
+        let oracle = Pool::start(outside, outputs, commands, progress, found)?;
+        let refused = outside.asking().refused.map(|value| {
+            let mut raw = vec![0.0; outputs];
+            raw[0] = value;
+            raw
+        });
+        Ok(Desk {
+            oracle,
+            findings,
+            room,
+            keys: KeyMaker::new(self.reward.clone()),
+            refused,
+            known: known.clone(),
+            progress: progress.clone(),
+            stop: stop.clone(),
+            gate: gate.clone(),
+            open: Open::default(),
+        })
     }
 }
 
@@ -77,19 +135,26 @@ impl Pipeline {
     /// # Errors
     /// The system gives no thread.
     pub fn start(order: &Order, works: &Works<'_>) -> Result<Self, ActorError> {
-        let Works { newest, progress, stop, gate } = *works;
+        let Works { newest, progress, stop, .. } = *works;
         let mut workers = Workers::new(2 * order.threads);
         let (drawn, to_score) = bounded(order.threads);
         let (to_session, records) = mpsc::channel(RECORD_BATCHES);
         let known = Arc::new(order.known_objects());
+        let outside = order.reward.outside();
+        let mut order = order.clone();
+        match outside {
+            Some(outside) => {
+                let room = outside.asking().queue(outside::at_a_time(outside));
+                // No more is drawn at a time than is asked for.
+                order.batch = order.batch.min(room);
+                let desk = order.desk(outside, room, &known, works)?;
+                let (receiver, sender) = (to_score, to_session);
+                workers.spawn("desk".to_owned(), move || desk.run(&receiver, &sender))?;
+            }
+            None => order.score(&mut workers, &to_score, &to_session, &known, works)?,
+        }
         for thread in 0..order.threads {
-            let (receiver, sender) = (to_score.clone(), to_session.clone());
-            let gate = (gate.clone(), stop.clone());
-            let scoring = Scoring::new(order.reward.clone(), progress.clone(), known.clone(), gate);
-            let scoring =
-                if order.orders.is_some() { scoring.of_all_or_nothing() } else { scoring };
-            workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
-            let drawing = Drawing::new(thread, order, newest, progress, &known, stop);
+            let drawing = Drawing::new(thread, &order, newest, progress, &known, stop);
             let sender = drawn.clone();
             workers.spawn(format!("rollout-{thread}"), move || drawing.run(&sender))?;
         }
@@ -162,6 +227,7 @@ mod tests {
             threads: 2,
             initial: Arc::default(),
             orders: None,
+            commands: None,
         }
     }
 

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tributary_common::plain_text::plain_up_to;
+
+use crate::oracle::FailureKind;
 
 /// A hand-over at which somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,8 @@ pub struct Progress {
     /// Times that the actor connected again.
     pub reconnects: AtomicU64,
     waited_nanoseconds: [AtomicU64; Edge::ALL.len()],
+    reward_failures: [AtomicU64; FailureKind::ALL.len()],
+    reward_trouble: Mutex<Option<String>>,
 }
 
 impl Progress {
@@ -62,6 +69,37 @@ impl Progress {
     pub fn measured(&self, objects: usize, time: Duration) {
         self.evaluations.fetch_add(objects as u64, Relaxed);
         self.evaluation_nanoseconds.fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+
+    /// Counts a request to a program that failed, or an object that it could not measure.
+    pub(crate) fn reward_failed(&self, kind: FailureKind) {
+        if kind == FailureKind::NotFinite {
+            self.non_finite.fetch_add(1, Relaxed);
+        }
+        self.reward_failures[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often each kind of failure was met, for those that were.
+    #[must_use]
+    pub fn reward_failures(&self) -> BTreeMap<String, u64> {
+        let counted = |kind: FailureKind| {
+            let count = self.reward_failures[kind as usize].load(Relaxed);
+            (kind.name().to_owned(), count)
+        };
+        FailureKind::ALL.into_iter().map(counted).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Says what keeps the reward from working, or that nothing does.
+    pub(crate) fn set_reward_trouble(&self, trouble: Option<String>) {
+        // It travels.
+        let trouble = trouble.map(|trouble| plain_up_to(&trouble, 200));
+        *self.reward_trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// What keeps the reward from working now.
+    #[must_use]
+    pub fn reward_trouble(&self) -> Option<String> {
+        self.reward_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Seconds that measuring took, summed over threads.

@@ -19,6 +19,7 @@ mod machine;
 mod objectives;
 mod parallel;
 mod report;
+mod rewards;
 mod run;
 mod soak;
 mod speed;
@@ -60,6 +61,8 @@ enum Benchmark {
     Lockstep(lockstep::Options),
     /// Connects many actors with mutual TLS, in quiet and among connections that only take up room
     Connections(connections::Options),
+    /// Counts what rewards that sleep bring, with more and more actors and workers
+    Rewards(rewards::Options),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -78,6 +81,7 @@ fn main() -> Result<()> {
         Benchmark::Soak(command) => soak::run(&command),
         Benchmark::Lockstep(options) => lockstep::run(&options),
         Benchmark::Connections(options) => connections::run(&options),
+        Benchmark::Rewards(options) => rewards::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

@@ -7,8 +7,13 @@ const MOST_CHARACTERS: usize = 128;
 /// formatting characters become `\u{..}`, and it ends after 128 characters, escapes counted as they
 /// are shown. A text that is plain stays as it is, so that everybody who passes it on says the same.
 pub fn plain(text: &str) -> String {
+    plain_up_to(text, MOST_CHARACTERS)
+}
+
+/// As [`plain`], with another number of characters after which it ends.
+pub fn plain_up_to(text: &str, most: usize) -> String {
     let mut shown = String::new();
-    let mut room = MOST_CHARACTERS;
+    let mut room = most;
     for character in text.chars() {
         let escape = character.is_control() || is_invisible(character);
         let width = if escape { character.escape_unicode().len() } else { 1 };

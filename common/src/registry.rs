@@ -15,7 +15,10 @@ use std::sync::Arc;
 
 use crate::environment::{self, Environment, Hypergrid, Sequence};
 use crate::reward::table::file::objects::{self, Listed};
-use crate::reward::{self, BitSequence, Delayed, HypergridReward, Landscape, Motif, Reward, Table};
+use crate::reward::{
+    self, BitSequence, Delayed, HypergridReward, Landscape, Motif, Outside, OutsideReward, Reward,
+    Table,
+};
 use crate::run_file::{Origin, Problem, RunFile, RunFileError, Section, Toml};
 
 /// Makes an environment from its section of the run file.
@@ -71,7 +74,8 @@ impl Task {
             Some(delay) => Arc::new(Delayed::new(Arc::clone(&undelayed), delay)),
             None => Arc::clone(&undelayed),
         };
-        let mut problems = suitability::problems(run_file, environment.as_ref());
+        let outside = undelayed.outside().is_some();
+        let mut problems = suitability::problems(run_file, environment.as_ref(), outside);
         problems.extend(replay::problems(run_file, environment.as_ref()));
         let initial = initial(run_file, environment.as_ref(), undelayed.as_ref(), files)
             .unwrap_or_else(|problem| {
@@ -156,6 +160,12 @@ impl Registry {
             .with_reward(Table::KIND, |section, context| {
                 let environment = context.environment.as_ref();
                 Ok(Arc::new(Table::from_section(section, environment, context.files)?))
+            })
+            .with_reward(OutsideReward::COMMAND, |section, context| {
+                Ok(Arc::new(OutsideReward::command(section, context.files)?))
+            })
+            .with_reward(OutsideReward::GRPC, |section, context| {
+                Ok(Arc::new(OutsideReward::services(section, context.files)?))
             });
         for landscape in Landscape::USUAL {
             registry = registry.with_reward(landscape.kind(), |section, context| {
@@ -202,7 +212,7 @@ impl Registry {
         files: &Path,
     ) -> Result<(RunFile, Task), RunFileError> {
         let mut made = None;
-        let run_file = RunFile::parse_with(text, overrides, |environment, reward| {
+        let mut run_file = RunFile::parse_with(text, overrides, |environment, reward| {
             let result = self.make(environment, reward, files);
             result.map(|pair| made = pair).err().unwrap_or_default()
         })?;
@@ -210,6 +220,9 @@ impl Registry {
             Some(made) => Task::new(made, &run_file, files)?,
             None => self.task(&run_file, files)?,
         };
+        if let Some(outside) = task.undelayed.outside() {
+            settle(&mut run_file, outside);
+        }
         Ok((run_file, task))
     }
 
@@ -251,6 +264,20 @@ impl Registry {
         };
         let reward = make(section, &RewardContext { environment: &environment, files })?;
         Ok(Some((environment, reward)))
+    }
+}
+
+/// Fills in what depends on who measures: what was paid for is not to be lost, and actors that are
+/// handed this run file have no folder in which it lies.
+fn settle(run_file: &mut RunFile, outside: &Outside) {
+    run_file.reward.durable.get_or_insert(true);
+    let (key, path) = match outside {
+        Outside::Command(command) => ("folder", Some(&command.folder)),
+        Outside::Services(services) => ("endpoints_file", services.endpoints_file.as_ref()),
+    };
+    if let Some(path) = path.and_then(|path| std::path::absolute(path).ok()) {
+        let path = Toml::String(path.to_string_lossy().into_owned());
+        run_file.reward.section.table.insert(key.to_owned(), path);
     }
 }
 

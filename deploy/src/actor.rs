@@ -10,7 +10,7 @@ use tributary_common::run_file::ByteSize;
 
 use crate::credentials::CredentialOptions;
 use crate::error::CommandError;
-use crate::log;
+use crate::{guard, log};
 
 /// Draws trajectories for a learner until its run ends
 ///
@@ -36,6 +36,10 @@ pub(crate) struct Options {
     /// With so much in its spool the actor pauses
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     spool_limit: ByteSize,
+    /// Runs the command that the run file names as its reward: whoever can start that learner can
+    /// then run anything here
+    #[arg(long)]
+    allow_commands: bool,
     #[command(flatten)]
     credentials: CredentialOptions,
 }
@@ -43,13 +47,16 @@ pub(crate) struct Options {
 /// Works until the run ends.
 pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandError> {
     log::to_stderr("info");
-    let Options { learner, name, threads, spool, spool_limit, credentials } = options;
+    let Options { learner, name, threads, spool, spool_limit, allow_commands, credentials } =
+        options;
     let credentials = credentials.read()?;
     let name = name.unwrap_or_else(|| format!("actor-{}", std::process::id()));
     let threads = threads.map(usize::from);
     let folder = spool.unwrap_or_else(spool_folder);
     let spool = Some(SpoolConfig { folder, limit_bytes: spool_limit.0 });
-    let config = ActorConfig { learner, credentials, name, threads, cache: cache(), spool };
+    let commands = allow_commands.then(guard::commands).transpose()?;
+    let cache = cache();
+    let config = ActorConfig { learner, credentials, name, threads, cache, spool, commands };
     let outcome = run_until_signal(config, registry)?;
     tracing::info!(acked = outcome.acked, unacked = outcome.unacked, "{}", outcome.reason);
     Ok(())

@@ -13,6 +13,7 @@ use tributary_common::estimate::EvaluationData;
 use tributary_common::network::Network;
 use tributary_common::object::Object;
 use tributary_common::registry::{Registry, Task};
+use tributary_common::reward::Outside;
 use tributary_common::run_file::{RunFile, RunFileError};
 use tributary_common::session::record_bytes;
 
@@ -92,11 +93,28 @@ pub(crate) fn examine(task: &Task, how: Thoroughness) -> Result<Examples, Comman
     })?;
     let policy = indifferent(environment.as_ref());
     let drawn = Drawing::new(environment, &policy, 0).next(asked)?;
-    let objects: Vec<Object> = drawn.into_iter().map(|(object, _)| object).collect();
+    let mut objects: Vec<Object> = drawn.into_iter().map(|(object, _)| object).collect();
+    if let Some(outside) = reward.outside() {
+        match how {
+            Thoroughness::Quick => objects.clear(),
+            Thoroughness::Full => eprintln!("{}", asked_here(outside)),
+        }
+    }
     let start = Instant::now();
     let worth = measure(reward.as_ref(), &objects)?;
     let each = start.elapsed() / objects.len().max(1) as u32;
     Ok(Examples { objects: objects.into_iter().zip(worth).collect(), each })
+}
+
+/// Says whose programs are asked.
+fn asked_here(outside: &Outside) -> String {
+    match outside {
+        Outside::Command(command) => {
+            let (words, folder) = (command.command.join(" "), command.folder.display());
+            format!("running `{words}` in {folder} on this machine")
+        }
+        Outside::Services(services) => format!("asking the services for {:?}", services.service),
+    }
 }
 
 fn sizes(table: &mut Table, run_file: &RunFile, task: &Task) {
@@ -105,6 +123,9 @@ fn sizes(table: &mut Table, run_file: &RunFile, task: &Task) {
     table.row(
         "states",
         match environment.enumeration() {
+            Some(list) if task.reward.outside().is_some() => {
+                format!("{}, not compared: programs outside measure", grouped(list.states()))
+            }
             Some(list) if list.states() <= run_file.evaluation.max_states => {
                 format!("{}, compared exactly with the target", grouped(list.states()))
             }

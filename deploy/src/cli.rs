@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
-use crate::{actor, certs, check, child, evaluate, keys, ledger, sample, status, train, watch};
+use crate::{
+    actor, certs, check, child, evaluate, guard, keys, ledger, sample, status, train, watch,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Watch(watch::Options),
     Certs(certs::Options),
     Child(child::Options),
+    Guard(guard::Options),
 }
 
 impl Command {
@@ -67,6 +70,7 @@ impl Command {
             Self::Watch(options) => watch::run(options),
             Self::Certs(options) => certs::run(&options),
             Self::Child(options) => child::run(&options),
+            Self::Guard(options) => guard::run(&options),
         }
     }
 }

@@ -16,6 +16,7 @@ mod credentials;
 mod display;
 mod error;
 mod evaluate;
+mod guard;
 mod keys;
 mod ledger;
 mod log;

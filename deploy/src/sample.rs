@@ -17,7 +17,8 @@ const BATCH: usize = 256;
 
 /// Draws objects from a run's newest checkpoint, with their log-reward
 ///
-/// One object a line on standard output and nothing else there. Objects come as often as the policy
+/// One object a line on standard output and nothing else there. A reward that is a program is not
+/// asked: `tributary ledger` knows what was measured. Objects come as often as the policy
 /// draws them, the same ones for the same seed and checkpoint.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -54,8 +55,9 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
     let mut output = Output::new();
     if matches!(options.format, Format::Csv) {
         let raw = reward.outputs().into_iter().map(|output| quoted(&output.name));
-        let columns: Vec<String> =
-            ["object".to_owned(), "log_reward".to_owned()].into_iter().chain(raw).collect();
+        let values = std::iter::once("log_reward".to_owned()).chain(raw);
+        let values = values.filter(|_| reward.outside().is_none());
+        let columns: Vec<String> = std::iter::once("object".to_owned()).chain(values).collect();
         output.line(columns.join(","))?;
     }
     let mut left = options.count;
@@ -63,10 +65,14 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
         let drawn = drawing.next(left.min(BATCH))?;
         left -= drawn.len();
         let objects: Vec<Object> = drawn.into_iter().map(|(object, _)| object).collect();
-        for (object, worth) in objects.iter().zip(measure(reward, &objects)?) {
+        let worth: Vec<Option<Worth>> = match reward.outside() {
+            None => measure(reward, &objects)?.into_iter().map(Some).collect(),
+            Some(_) => objects.iter().map(|_| None).collect(),
+        };
+        for (object, worth) in objects.iter().zip(worth) {
             output.line(match options.format {
-                Format::Jsonl => json_line(object, &worth),
-                Format::Csv => csv_line(object, &worth),
+                Format::Jsonl => json_line(object, worth.as_ref()),
+                Format::Csv => csv_line(object, worth.as_ref()),
             })?;
         }
         output.flush()?;
@@ -79,20 +85,24 @@ pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandE
 struct Line<'a> {
     object: &'a Object,
     /// JSON has no infinities: null where R = 0.
-    log_reward: f64,
-    raw: &'a [f64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_reward: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<&'a [f64]>,
 }
 
-fn json_line(object: &Object, worth: &Worth) -> String {
-    let line = Line { object, log_reward: worth.log_reward.get(), raw: &worth.raw };
+fn json_line(object: &Object, worth: Option<&Worth>) -> String {
+    let log_reward = worth.map(|worth| worth.log_reward.get());
+    let line = Line { object, log_reward, raw: worth.map(|worth| worth.raw.as_slice()) };
     // Texts and numbers always have a JSON form.
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-fn csv_line(object: &Object, worth: &Worth) -> String {
-    let raw = worth.raw.iter().map(ToString::to_string);
-    let cells = [quoted(&object.to_string()), worth.log_reward.to_string()];
-    cells.into_iter().chain(raw).collect::<Vec<_>>().join(",")
+fn csv_line(object: &Object, worth: Option<&Worth>) -> String {
+    let cells = std::iter::once(quoted(&object.to_string()));
+    let log_reward = worth.map(|worth| worth.log_reward.to_string());
+    let raw = worth.iter().flat_map(|worth| &worth.raw).map(ToString::to_string);
+    cells.chain(log_reward).chain(raw).collect::<Vec<_>>().join(",")
 }
 
 /// A cell, in quotes where RFC 4180 wants them.
@@ -118,10 +128,10 @@ mod tests {
     fn lines_are_readable_by_machines() {
         let cell = Object::Integers(vec![3, 0]);
         let expected = r#"{"object":[3,0],"log_reward":0.0,"raw":[1.0]}"#;
-        assert_eq!(json_line(&cell, &worth(1.0)), expected);
-        assert!(json_line(&cell, &worth(0.0)).contains(r#""log_reward":null"#));
+        assert_eq!(json_line(&cell, Some(&worth(1.0))), expected);
+        assert!(json_line(&cell, Some(&worth(0.0))).contains(r#""log_reward":null"#));
         let words = Object::Words(vec!["a,b".into(), "say \"c\"".into()]);
-        assert_eq!(csv_line(&words, &worth(1.0)), r#""a,b say ""c""",0,1"#);
-        assert_eq!(csv_line(&cell, &worth(0.0)), "3 0,-inf,0");
+        assert_eq!(csv_line(&words, Some(&worth(1.0))), r#""a,b say ""c""",0,1"#);
+        assert_eq!(csv_line(&cell, Some(&worth(0.0))), "3 0,-inf,0");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tributary_actor::outside;
 use tributary_common::environment::Environment;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
@@ -14,6 +15,7 @@ use tributary_common::rollout::{Exploration, Rollouts};
 use tributary_common::run_file::RunFile;
 
 use crate::error::CommandError;
+use crate::guard;
 
 /// The run's network as it is before the first update.
 pub(crate) fn untrained(run_file: &RunFile, environment: &dyn Environment) -> Snapshot {
@@ -80,7 +82,7 @@ pub(crate) struct Worth {
     pub(crate) log_reward: LogReward,
 }
 
-/// Measures objects.
+/// Measures objects; a program outside is started for that.
 ///
 /// # Errors
 /// A reward that fails, or whose values are no rewards; with the object.
@@ -88,7 +90,16 @@ pub(crate) fn measure(reward: &dyn Reward, objects: &[Object]) -> Result<Vec<Wor
     let failed = |reason: String| CommandError::Reward { kind: reward.identity().kind, reason };
     let outputs = reward.outputs().len();
     let mut raw = Vec::with_capacity(objects.len() * outputs);
-    reward.evaluate(objects, &mut raw).map_err(|error| failed(error.to_string()))?;
+    match reward.outside() {
+        None => reward.evaluate(objects, &mut raw).map_err(|error| failed(error.to_string()))?,
+        Some(outside) => {
+            let commands = Some(guard::commands()?);
+            let found = outside::measure(outside, outputs, commands.as_ref(), objects)?;
+            for (object, found) in objects.iter().zip(found) {
+                raw.extend(found.map_err(|failure| failed(format!("\"{object}\": {failure}")))?);
+            }
+        }
+    }
     let (found, expected) = (raw.len(), objects.len() * outputs);
     if outputs == 0 || found != expected {
         let objects = objects.len();

@@ -210,8 +210,18 @@ fn actor(actor: &ActorRow) -> String {
     let state = actor.state().as_str_name();
     let state = state.trim_start_matches("ACTOR_STATE_").to_lowercase();
     let version = actor.policy.unwrap_or_default().step;
+    let failures = actor.reward_failures.iter().map(|(kind, count)| format!("{count} {kind}"));
+    let failures: Vec<String> = failures.collect();
+    let failures = match failures.is_empty() {
+        true => String::new(),
+        false => format!("; failed requests for rewards: {}", failures.join(", ")),
+    };
+    let trouble = match actor.reward_trouble.as_str() {
+        "" => String::new(),
+        trouble => format!("; NO REWARDS: {trouble}"),
+    };
     format!(
-        "{state}, {}/s, {} accepted, {} unacked, weights of update {}, on {} (process {})",
+        "{state}, {}/s, {} accepted, {} unacked, weights of update {}, on {} (process {}){failures}{trouble}",
         short(actor.trajectories_per_second),
         grouped(actor.accepted),
         grouped(actor.unacked),
@@ -252,5 +262,16 @@ mod tests {
         let lines: Vec<&str> = page.lines().filter(|line| line.contains("a straggler")).collect();
         assert_eq!(lines.len(), 1, "{page}");
         assert!(lines[0].trim().starts_with('2'), "{page}");
+    }
+
+    #[test]
+    fn a_reward_that_does_not_work_is_on_the_page() {
+        let mut row = row(1, ActorState::Streaming, 0.0);
+        assert!(!actor(&row).contains("rewards"));
+        row.reward_failures = [("crash".to_owned(), 6), ("time-out".to_owned(), 1)].into();
+        row.reward_trouble = "the reward's command does not work: crash".to_owned();
+        let expected = "; failed requests for rewards: 6 crash, 1 time-out; NO REWARDS: the reward's \
+                        command does not work: crash";
+        assert!(actor(&row).ends_with(expected), "{}", actor(&row));
     }
 }

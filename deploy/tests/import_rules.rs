@@ -16,6 +16,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("tributary-deploy", Some(&["tributary-actor", "tributary-common", "tributary-proto"])),
     ("tributary-bench", None),
     ("custom-environment", None),
+    ("reward-example", Some(&[])),
 ];
 
 const LIBTORCH: &[&str] = &["tch", "torch-sys"];

@@ -52,6 +52,10 @@ pub struct Report {
     pub unacked_records: u64,
     /// Seconds its process waited, for each edge.
     pub waited_seconds: BTreeMap<String, f64>,
+    /// What programs outside failed at, by kind.
+    pub reward_failures: BTreeMap<String, u64>,
+    /// Why its reward does not work now; empty while it does.
+    pub reward_trouble: String,
 }
 
 /// What an actor is doing, as the learner sees it.

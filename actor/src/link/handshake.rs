@@ -155,6 +155,7 @@ impl Link {
             threads: self.config.threads.unwrap_or(run_file.actor.threads).max(1),
             initial: task.initial,
             orders: welcome.lockstep.then(|| self.orders.clone()),
+            commands: self.config.commands.clone(),
         };
         Ok(Task { run_file, order, network, fingerprints })
     }

@@ -205,6 +205,8 @@ impl Link {
             waited_seconds: self.progress.waited_seconds(),
             non_finite: self.progress.non_finite.load(Relaxed),
             reconnects: self.progress.reconnects.load(Relaxed),
+            reward_failures: self.progress.reward_failures(),
+            reward_trouble: self.progress.reward_trouble().unwrap_or_default(),
         }
     }
 }

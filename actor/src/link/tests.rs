@@ -108,7 +108,7 @@ fn config(learner: &str, cache: &Path) -> ActorConfig {
     let (learner, name) = (learner.to_owned(), "test".to_owned());
     let credentials = Credentials::default();
     let cache = cache.to_owned();
-    ActorConfig { learner, credentials, name, threads: Some(1), cache, spool: None }
+    ActorConfig { learner, credentials, name, threads: Some(1), cache, spool: None, commands: None }
 }
 
 /// Everything that the actor counts as acked was accepted, once, without a gap.

@@ -101,6 +101,7 @@ impl Run<'_> {
                     threads: Some(threads),
                     cache: folder.path().join("cache"),
                     spool: None,
+                    commands: None,
                 };
                 let registry = registry.clone();
                 actors.spawn(tributary_actor::run(config, registry, Shutdown::default()));

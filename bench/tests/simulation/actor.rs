@@ -44,6 +44,7 @@ pub(crate) async fn run(world: Arc<World>, actor: usize) -> turmoil::Result {
         threads: None,
         cache: PathBuf::new(),
         spool: None,
+        commands: None,
     };
     let surroundings = Surroundings {
         connect: network::connect(Arc::clone(&world.cutters[actor])),

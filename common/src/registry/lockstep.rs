@@ -3,7 +3,7 @@
 use crate::run_file::{Device, Exploration, Origin, Problem, RunFile, Schedule};
 
 /// Why this run cannot be one in lockstep, if it is to be one.
-pub(super) fn problems(run_file: &RunFile) -> Vec<Problem> {
+pub(super) fn problems(run_file: &RunFile, outside: bool) -> Vec<Problem> {
     if !run_file.run.lockstep {
         return Vec::new();
     }
@@ -23,6 +23,11 @@ pub(super) fn problems(run_file: &RunFile) -> Vec<Problem> {
             !exploration.local_search.rounds.all(|rounds| rounds == 0),
             "exploration.local_search.rounds",
             "makes trajectories that no work order asks for; leave it out",
+        ),
+        (
+            outside,
+            "reward.kind",
+            "a program outside may fail, and a round would wait for its objects in vain",
         ),
         (
             reward.durable == Some(true),

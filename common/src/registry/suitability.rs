@@ -6,8 +6,13 @@ use crate::environment::Environment;
 use crate::random::{Purpose, Stream};
 use crate::run_file::{Backward, NetworkKind, ObjectiveKind, Origin, Problem, RunFile};
 
-/// Why the objective cannot be trained on this environment, with this reward, in these batches.
-pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec<Problem> {
+/// Why the objective cannot be trained on this environment, with this reward (an `outside` one?), in
+/// these batches.
+pub(super) fn problems(
+    run_file: &RunFile,
+    environment: &dyn Environment,
+    outside: bool,
+) -> Vec<Problem> {
     let objective = &run_file.objective;
     let kind = objective.kind.name();
     let mut problems = Vec::new();
@@ -29,9 +34,11 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
         } else {
             ("kind", format!("{kind:?}"))
         };
-        if run_file.reward.durable == Some(true) || run_file.reward.delay.is_some() {
+        let is_expensive = run_file.reward.durable == Some(true) || run_file.reward.delay.is_some();
+        if is_expensive || outside {
             let why = "needs log R of every state on the way, which the learner asks for in every \
-                       update: not with `reward.durable` = true or a `reward.delay`";
+                       update: not with `reward.durable` = true or a `reward.delay`, nor with a program as the \
+                       reward";
             refuse(key, format!("{value}: {why}"));
         }
         if let Some(actions) = unfinished_after(environment) {
@@ -40,11 +47,23 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
             refuse(key, format!("{value}: {why}: not after {actions} actions"));
         }
     }
+    problems.extend(unasked(run_file, outside));
     problems.extend(no_backward(run_file));
     problems.extend(uncounted_paths(run_file, environment));
     problems.extend(unreadable(run_file, environment));
-    problems.extend(lockstep::problems(run_file));
+    problems.extend(lockstep::problems(run_file, outside));
     problems
+}
+
+/// Why samples cannot be evaluated.
+fn unasked(run_file: &RunFile, outside: bool) -> Option<Problem> {
+    let samples = run_file.evaluation.samples.filter(|&samples| samples > 0 && outside)?;
+    let path = "evaluation.samples".to_owned();
+    let message = format!(
+        "`{path}` = {samples}: asks for the reward of objects that nobody trains on, and the learner \
+         runs no programs; leave it out"
+    );
+    Some(Problem { path, origin: Origin::Absent, message })
 }
 
 /// Why there is no P_B to be fitted.

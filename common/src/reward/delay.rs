@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::{InvalidRaw, Output, Reward, RewardError};
+use super::{InvalidRaw, Output, Outside, Reward, RewardError};
 use crate::environment::Identity;
 use crate::log_space::LogReward;
 use crate::object::Object;
@@ -43,6 +43,10 @@ impl Reward for Delayed {
 
     fn key(&self, object: &Object) -> Vec<u8> {
         self.inner.key(object)
+    }
+
+    fn outside(&self) -> Option<&Outside> {
+        self.inner.outside()
     }
 }
 

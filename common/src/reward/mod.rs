@@ -10,6 +10,7 @@ pub mod hypergrid;
 pub mod key;
 pub mod known;
 pub mod motif;
+pub mod outside;
 pub mod table;
 
 pub use bit_sequence::BitSequence;
@@ -18,6 +19,7 @@ pub use hypergrid::{HypergridReward, Landscape};
 pub use key::{KeyMaker, ObjectKey};
 pub use known::Known;
 pub use motif::Motif;
+pub use outside::{Outside, OutsideReward};
 pub use table::Table;
 
 use crate::environment::Identity;
@@ -55,6 +57,12 @@ pub trait Reward: Send + Sync {
     /// The modes that a policy should find, where they are known.
     fn modes(&self) -> Vec<Object> {
         Vec::new()
+    }
+
+    /// Who measures, where it is not this program: [`evaluate`](Self::evaluate) fails then, and
+    /// actors ask whom this names. Values that the run has are transformed as any.
+    fn outside(&self) -> Option<&Outside> {
+        None
     }
 }
 

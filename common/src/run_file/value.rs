@@ -51,6 +51,16 @@ impl Value for usize {
     }
 }
 
+impl Value for u32 {
+    fn read(value: &Toml) -> Result<Self, String> {
+        let number = u64::read(value)?;
+        Self::try_from(number).map_err(|_| "expected a smaller whole number".to_owned())
+    }
+    fn write(&self) -> Option<Toml> {
+        Some(Toml::Integer(i64::from(*self)))
+    }
+}
+
 /// Finite numbers only; a whole number is a number.
 impl Value for f64 {
     fn read(value: &Toml) -> Result<Self, String> {

@@ -90,7 +90,9 @@ impl Plan {
     /// The command of an actor.
     pub(super) fn actor(&self, name: &str, address: &str) -> Vec<OsString> {
         let program = self.program.clone().into_os_string();
-        let arguments = ["actor", "--learner", address, "--name", name].map(OsString::from);
+        // This user's own run file, on this machine.
+        let arguments = ["actor", "--learner", address, "--name", name, "--allow-commands"];
+        let arguments = arguments.map(OsString::from);
         let credentials = self
             .certs
             .iter()

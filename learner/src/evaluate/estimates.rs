@@ -23,7 +23,7 @@ pub(super) struct Estimates {
     samples: Option<usize>,
     paths: PathEstimator,
     sampler: Sampler,
-    is_durable: bool,
+    is_paid_for: bool,
 }
 
 impl Estimates {
@@ -38,7 +38,8 @@ impl Estimates {
             samples: config.samples,
             paths: PathEstimator::new(environment(), config.paths, seed),
             sampler: Sampler::new(environment(), Arc::clone(&task.undelayed), seed),
-            is_durable: run_file.reward.durable == Some(true),
+            is_paid_for: run_file.reward.durable == Some(true)
+                || task.undelayed.outside().is_some(),
         }
     }
 
@@ -50,7 +51,7 @@ impl Estimates {
     ) -> Result<(), ExactError> {
         let usual = tributary_common::run_file::Evaluation::SAMPLES;
         // A reward that is paid for once is not asked about objects that nobody trains on.
-        let unasked = if target.is_some() || self.is_durable { 0 } else { usual };
+        let unasked = if target.is_some() || self.is_paid_for { 0 } else { usual };
         let samples = *self.samples.get_or_insert(unasked);
         if let Some(target) = target.filter(|_| self.target_samples.is_empty() && samples > 0) {
             let mut stream = Stream::new(self.seed, Purpose::Evaluation, 3, 0);

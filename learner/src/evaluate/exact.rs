@@ -21,6 +21,10 @@ impl ExactComparison {
     /// For an environment of at most `[evaluation] max_states` states; `None` where it has more, or
     /// cannot list them.
     pub(super) fn new(config: &run_file::Evaluation, task: &Task) -> Option<Self> {
+        if task.undelayed.outside().is_some() {
+            tracing::info!("no exact comparison with the target: programs outside measure");
+            return None;
+        }
         let list = task.environment.enumeration();
         let is_short = list.is_some_and(|list| list.states() <= config.max_states);
         if !is_short {

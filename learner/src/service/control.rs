@@ -248,5 +248,7 @@ fn row(actor: &roster::ActorRow) -> ActorRow {
         trajectories_per_second: actor.trajectories_per_second,
         waited_seconds: actor.report.waited_seconds.clone().into_iter().collect(),
         silent_seconds: actor.silent.as_secs_f64(),
+        reward_failures: actor.report.reward_failures.clone(),
+        reward_trouble: actor.report.reward_trouble.clone(),
     }
 }

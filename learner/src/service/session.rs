@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Status, Streaming};
 use tributary_common::ids::ActorId;
+use tributary_common::plain_text::plain_up_to;
 use tributary_common::session::learner::{Incoming, SavedSession, Violation};
 use tributary_common::session::refusal::{Refusal, RefusalCode, common_protocol};
 use tributary_common::session::sessions::Admission;
@@ -316,6 +317,7 @@ fn events(news: News) -> impl Iterator<Item = LearnerEvent> {
 }
 
 fn report(progress: Progress) -> Result<Report, tributary_proto::convert::WireError> {
+    let named = |(kind, count): (String, u64)| (plain_up_to(&kind, 32), count);
     let mut waited_seconds = BTreeMap::new();
     for (edge, seconds) in progress.waited_seconds {
         *waited_seconds.entry(edges::of_actors(&edge).to_owned()).or_default() += seconds;
@@ -325,5 +327,7 @@ fn report(progress: Progress) -> Result<Report, tributary_proto::convert::WireEr
         trajectories: progress.trajectories,
         unacked_records: progress.unacked_records,
         waited_seconds,
+        reward_failures: progress.reward_failures.into_iter().map(named).collect(),
+        reward_trouble: plain_up_to(&progress.reward_trouble, 200),
     })
 }

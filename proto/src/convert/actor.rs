@@ -108,6 +108,11 @@ fn checked_progress(progress: v1::Progress) -> Result<v1::Progress> {
     for name in waited.keys() {
         bounded(name.len(), limits::TEXT_BYTES, "progress.waited_seconds")?;
     }
+    bounded(progress.reward_failures.len(), limits::REPORT_ENTRIES, "progress.reward_failures")?;
+    for name in progress.reward_failures.keys() {
+        bounded(name.len(), limits::TEXT_BYTES, "progress.reward_failures")?;
+    }
+    bounded(progress.reward_trouble.len(), limits::TEXT_BYTES, "progress.reward_trouble")?;
     let seconds = waited.values().chain([&progress.evaluation_seconds]);
     if let Some(seconds) = seconds.into_iter().find(|s| !(s.is_finite() && **s >= 0.0)) {
         return Err(value_error("progress seconds", seconds, "finite and not negative"));

@@ -762,6 +762,16 @@ pub struct Progress {
     /// Times that the actor connected again.
     #[prost(uint64, tag = "9")]
     pub reconnects: u64,
+    /// Requests to programs outside that failed and objects that they could not measure, by kind:
+    /// "crash", "time-out", "garbage", "refused", "not finite", "unavailable".
+    #[prost(btree_map = "string, uint64", tag = "10")]
+    pub reward_failures: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u64,
+    >,
+    /// Why the reward does not work now; empty while it does.
+    #[prost(string, tag = "11")]
+    pub reward_trouble: ::prost::alloc::string::String,
 }
 /// The learner asks an actor to finish.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1570,6 +1580,14 @@ pub struct ActorRow {
     /// Since something was heard of it.
     #[prost(double, tag = "16")]
     pub silent_seconds: f64,
+    /// As reported in Progress.
+    #[prost(btree_map = "string, uint64", tag = "17")]
+    pub reward_failures: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u64,
+    >,
+    #[prost(string, tag = "18")]
+    pub reward_trouble: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {

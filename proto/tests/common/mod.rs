@@ -111,6 +111,7 @@ pub fn actor_events() -> Vec<(&'static str, ActorEvent)> {
         waited_seconds,
         non_finite: 1,
         reconnects: 2,
+        ..v1::Progress::default()
     };
     let goodbye = v1::Goodbye { reason: "asked to stop".into(), unacked_records: 3 };
     vec![

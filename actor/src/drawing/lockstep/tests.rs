@@ -51,6 +51,7 @@ async fn drawn(
         threads,
         initial: Arc::default(),
         orders: Some(queue.clone()),
+        commands: None,
     };
     let network = Network::mlp(&*order.environment, &[8], false, false);
     let newest = Arc::new(Newest::default());
@@ -109,6 +110,7 @@ async fn orders_for_older_weights_are_dropped() {
         threads: 1,
         initial: Arc::default(),
         orders: Some(queue.clone()),
+        commands: None,
     };
     let (newest, progress) = (Arc::new(newest), Arc::new(Progress::default()));
     let stop = CancellationToken::new();
