@@ -123,7 +123,7 @@ impl Office {
         let command = ["python3", "worker.py", way, mark.to_str().unwrap()];
         let keys = format!(
             "kind = 'command'\ncommand = {command:?}\nworkers = 2\ntimeout = '700ms'\nretries = 0\n\
-             start_timeout = '60s'\ngrace = '100ms'\nretry_wait = '1ms'\nmemory = '300MiB'\n\
+             start_timeout = '8s'\ngrace = '100ms'\nretry_wait = '1ms'\nmemory = '300MiB'\n\
              open_files = 64"
         );
         let section = Section::from_toml("reward", &keys).unwrap();
