@@ -53,9 +53,12 @@ struct State {
     /// To be tried again, not before a time.
     later: Vec<(Instant, Asked)>,
     /// Failed as often as they may. The next success of the same program shows that they were at
-    /// fault; if its circuit opens instead, they were not.
+    /// fault; if its circuit opens instead, they were not. When there is nothing else to ask, it is
+    /// enough that it has worked.
     suspects: Vec<(Circuit, Asked, Failure)>,
     circuits: Vec<(String, Health)>,
+    /// Requests under way.
+    under_way: usize,
     is_stopped: bool,
     is_closed: bool,
 }
@@ -81,6 +84,7 @@ impl Board {
             later: Vec::new(),
             suspects: Vec::new(),
             circuits: Vec::new(),
+            under_way: 0,
             is_stopped: false,
             is_closed: false,
         };
@@ -187,7 +191,7 @@ impl Board {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let next = self.state().next(circuit, Instant::now(), self.free.load(Relaxed));
+            let next = self.look(circuit);
             match next {
                 Next::Ask(batch) => return Some(batch),
                 Next::End => return None,
@@ -198,6 +202,19 @@ impl Board {
                 },
             }
         }
+    }
+
+    fn look(&self, circuit: Circuit) -> Next {
+        let mut state = self.state();
+        if state.is_starved() {
+            let suspects = state.suspects_of(circuit).into_iter();
+            if state.circuits[circuit.0].1.has_worked() {
+                suspects.for_each(|(asked, failure)| self.fail(asked, failure));
+            } else {
+                state.ready.extend(suspects.map(|(asked, _)| Asked { attempts: 0, ..asked }));
+            }
+        }
+        state.next(circuit, Instant::now(), self.free.load(Relaxed))
     }
 
     /// A request was answered, with a reply for each of its objects.
@@ -211,6 +228,7 @@ impl Board {
         let each = took.as_secs_f32() / batch.len().max(1) as f32;
         let mut measured = 0;
         let mut state = self.state();
+        state.under_way -= 1;
         for (mut asked, reply) in batch.into_iter().zip(replies) {
             asked.seconds += each;
             match reply {
@@ -257,6 +275,7 @@ impl Board {
         self.progress.reward_failed(failure.kind);
         let (now, each) = (Instant::now(), took.as_secs_f32() / batch.len().max(1) as f32);
         let mut state = self.state();
+        state.under_way -= 1;
         let opened = state.circuits[circuit.0].1.failed(now);
         let is_broken = state.circuits[circuit.0].1.is_broken();
         let (is_only, is_theirs) = (batch.len() == 1, failure.kind.is_of_the_object());
@@ -331,7 +350,14 @@ impl State {
             Gate::Trial => count = 1,
             Gate::Closed(until) => return Next::Wait(until),
         }
+        self.under_way += 1;
         Next::Ask(self.ready.drain(..count).collect())
+    }
+
+    /// Whether there is nothing to ask but suspects, and nobody is asked.
+    fn is_starved(&self) -> bool {
+        let nothing_waits = self.ready.is_empty() && self.later.is_empty();
+        nothing_waits && self.under_way == 0 && !self.suspects.is_empty()
     }
 
     /// Takes those whom this program's next success, or the opening of its circuit, judges.

@@ -18,6 +18,8 @@ pub(super) struct Health {
     failures_in_a_row: u32,
     /// So many open the circuit.
     most_in_a_row: u32,
+    /// It has answered since it was opened last.
+    has_worked: bool,
     open: Option<Open>,
 }
 
@@ -43,12 +45,12 @@ impl Health {
     /// Of a program that serves so many requests at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
         let twice = u32::try_from(2 * at_a_time).unwrap_or(u32::MAX);
-        Self { failures_in_a_row: 0, most_in_a_row: twice.max(FEW), open: None }
+        Self { failures_in_a_row: 0, most_in_a_row: twice.max(FEW), has_worked: false, open: None }
     }
 
     /// Of one that must not fail at all.
     pub(super) fn strict() -> Self {
-        Self { failures_in_a_row: 0, most_in_a_row: 1, open: None }
+        Self { failures_in_a_row: 0, most_in_a_row: 1, has_worked: false, open: None }
     }
 
     /// Whether somebody may ask. A trial has begun with that.
@@ -67,6 +69,7 @@ impl Health {
     /// A request was answered. Whether that closes the circuit.
     pub(super) fn succeeded(&mut self) -> bool {
         self.failures_in_a_row = 0;
+        self.has_worked = true;
         self.open.take().is_some()
     }
 
@@ -83,11 +86,17 @@ impl Health {
             Some(_) => false,
             None if self.failures_in_a_row < self.most_in_a_row => false,
             None => {
+                self.has_worked = false;
                 let (until, pause) = (now + FIRST_PAUSE, FIRST_PAUSE);
                 self.open = Some(Open { until, pause, is_tried: false });
                 true
             }
         }
+    }
+
+    /// Whether it has answered, and its circuit is closed.
+    pub(super) fn has_worked(&self) -> bool {
+        self.has_worked
     }
 
     /// Whether the circuit is open.

@@ -121,6 +121,16 @@ fn whose_fault_a_failure_is_shows_by_what_others_do() {
 }
 
 #[test]
+fn an_object_that_fails_is_judged_when_there_is_no_other() {
+    let answer = "if 'dies' in objects: sys.exit(3)\nsay(id=id, rewards=[1 for o in objects])";
+    let mut bench = Bench::start(&worker(answer), "workers = 1\nretries = 0");
+    bench.ask(&["well"]);
+    assert_eq!(bench.findings(1)[&0], Ok(1.0));
+    bench.ask(&["dies", "dies"]);
+    assert!(bench.findings(2).values().all(|found| *found == Err(FailureKind::Crash)));
+}
+
+#[test]
 fn a_program_that_never_works_is_said_once_and_no_object_is_blamed() {
     let mut bench = Bench::start("import sys\nsys.exit('no licence')", "workers = 2");
     bench.ask(&["A", "C", "G", "T"]);
