@@ -121,9 +121,14 @@ impl Office {
         fs::write(folder.path().join("worker.py"), WORKER).unwrap();
         let mark = folder.path().join("mark");
         let command = ["python3", "worker.py", way, mark.to_str().unwrap()];
+        // Only those who never answer are to be late.
+        let hangs = matches!(way, "hangs" | "ignores SIGTERM");
+        let timeout = if hangs { "2s" } else { "60s" };
+        // More often than the worker fails to start.
+        let retries = if way == "exits at start" { 3 } else { 0 };
         let keys = format!(
-            "kind = 'command'\ncommand = {command:?}\nworkers = 2\ntimeout = '700ms'\nretries = 0\n\
-             start_timeout = '8s'\ngrace = '100ms'\nretry_wait = '1ms'\nmemory = '300MiB'\n\
+            "kind = 'command'\ncommand = {command:?}\nworkers = 2\ntimeout = '{timeout}'\nretries = {retries}\n\
+             start_timeout = '8s'\ngrace = '100ms'\nretry_wait = '1ms'\nmemory = '150MiB'\n\
              open_files = 64"
         );
         let section = Section::from_toml("reward", &keys).unwrap();

@@ -277,7 +277,7 @@ impl Drop for Training {
 }
 
 /// Ids and command lines of all processes that are not zombies.
-pub(crate) fn processes() -> impl Iterator<Item = (i32, String)> {
+fn processes() -> impl Iterator<Item = (i32, String)> {
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     entries.filter_map(|entry| {
         let id: i32 = entry.file_name().to_str()?.parse().ok()?;
