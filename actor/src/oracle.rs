@@ -2,7 +2,7 @@
 //! stands before it and knows some of them already.
 //!
 //! [`Oracle`] is the one way to a value that is not computed on the spot. Who asks is the
-//! [`desk`](crate::desk); who answers may itself ask another oracle.
+//! desk (`actor/src/desk.rs`); who answers may itself ask another oracle.
 
 use std::fmt;
 

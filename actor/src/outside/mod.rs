@@ -1,8 +1,8 @@
 //! Programs that measure objects: workers of a command, services behind addresses.
 //!
-//! One thread looks after all of them. Questions wait on a [`board`]; each *seat* (a worker process,
+//! One thread looks after all of them. Questions wait on a board; each *seat* (a worker process,
 //! a stream to a service) takes some when it is free. A failed request is tried again elsewhere, by
-//! the rules of [`health`].
+//! the rules of `health`.
 
 mod addresses;
 mod board;
