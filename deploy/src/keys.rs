@@ -188,9 +188,12 @@ mod tests {
         }
         let table = explained("reward.table");
         assert!(table.contains("exponent") && !table.contains("distance_scale"), "{table}");
-        // Of two kinds at once.
+        // Of several kinds at once.
         let exponent = explained("reward.exponent");
-        assert_eq!(exponent.matches("exponent\n").count(), 2, "{exponent}");
+        for kind in ["bit_sequence", "command", "grpc", "table"] {
+            let heading = format!("[reward] kind = \"{kind}\": exponent\n");
+            assert_eq!(exponent.matches(&heading).count(), 1, "{exponent}");
+        }
     }
 
     #[test]

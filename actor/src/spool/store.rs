@@ -208,12 +208,15 @@ impl Store {
         }
     }
 
-    /// Removes files of which everything is acked, from the first on; the last one stays.
+    /// Removes files of which everything is acked, from the first on; the last one that says whose the
+    /// spool is stays. A kill may have left one behind it that was torn before it said so.
     pub(super) fn remove_acked(&mut self) -> io::Result<()> {
         let is_acked = |segment: &Segment| segment.end.is_none_or(|end| self.marks.is_acked(end));
         let mut gone = 0;
         let mut result = Ok(());
-        for segment in self.segments.iter().rev().skip(1).rev().take_while(|one| is_acked(one)) {
+        let says_whose = |segment: &Segment| segment.bytes > frame::header().len() as u64;
+        let stays = self.segments.iter().rposition(says_whose).unwrap_or(0);
+        for segment in self.segments.iter().take(stays).take_while(|one| is_acked(one)) {
             result = remove(segment);
             if result.is_err() {
                 break;

@@ -29,7 +29,7 @@ file = "words.tsv"
 [policy]
 hidden = [32]
 [learner]
-updates = 500
+updates = 1000
 batch = 16
 learning_rate = 0.01
 ema = 0.99
