@@ -44,18 +44,7 @@ pub const CHECKPOINT_AFTER_RENAME_SYNC: &str = "checkpoint.after_rename_sync";
 /// An old checkpoint is about to be removed.
 pub const CHECKPOINT_BEFORE_REMOVE: &str = "checkpoint.before_remove";
 
-/// Those of checkpoints, in the order in which one passes them.
-pub const CHECKPOINT_POINTS: [&str; 7] = [
-    CHECKPOINT_BEFORE_WRITE,
-    CHECKPOINT_BEFORE_SYNC,
-    CHECKPOINT_AFTER_SYNC,
-    CHECKPOINT_BEFORE_RENAME,
-    CHECKPOINT_AFTER_RENAME,
-    CHECKPOINT_AFTER_RENAME_SYNC,
-    CHECKPOINT_BEFORE_REMOVE,
-];
-
-/// All of them.
+/// All of them, those of a file in the order in which one passes them.
 pub const POINTS: [&str; 19] = [
     LEDGER_BEFORE_COMMIT,
     LEDGER_AFTER_COMMIT,
@@ -77,6 +66,12 @@ pub const POINTS: [&str; 19] = [
     CHECKPOINT_AFTER_RENAME_SYNC,
     CHECKPOINT_BEFORE_REMOVE,
 ];
+
+/// Those of "ledger", "spool" or "checkpoint".
+pub fn points_of(what: &str) -> Vec<&'static str> {
+    let is_of = |name: &&str| name.split_once('.').is_some_and(|(of, _)| of == what);
+    POINTS.into_iter().filter(is_of).collect()
+}
 
 /// Passes a point.
 ///

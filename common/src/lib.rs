@@ -21,6 +21,7 @@ pub mod rollout;
 pub mod run_file;
 pub mod schema;
 pub mod session;
+pub mod soak;
 pub mod statistics;
 pub mod text;
 pub mod token;

@@ -59,6 +59,11 @@ pub fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
 }
 
+/// log R of R = max(floor, scale v^exponent), of log v; minus infinity for R = 0.
+pub fn log_of_power(log_value: f64, exponent: f64, scale: f64, floor: f64) -> f64 {
+    (scale.ln() + exponent * log_value).max(floor.ln())
+}
+
 /// log n!, to twelve digits.
 pub fn ln_factorial(n: u64) -> f64 {
     /// From here on Stirling's series is as exact as a float.

@@ -190,6 +190,7 @@ impl Training<'_> {
             }
         };
         self.crew.end(status.code() == Some(0)).await;
+        self.ending.learners = self.deaths.count;
         if let Some(failure) = self.failure {
             return Err(failure);
         }
@@ -217,7 +218,6 @@ impl Training<'_> {
             () = sleep(pause) => {}
         }
         self.learner = Learner::start_again(self.plan)?;
-        self.ending.learners += 1;
         if self.crew.is_draining() {
             // They left because the run was about to end; the learner may not have come so far yet.
             self.crew.end(true).await;

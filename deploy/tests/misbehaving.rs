@@ -21,6 +21,7 @@ use tributary_actor::progress::Progress;
 use tributary_common::object::Object;
 use tributary_common::reward::{ObjectKey, OutsideReward, Reward};
 use tributary_common::run_file::Section;
+use tributary_common::soak;
 
 const TRIBUTARY: &str = env!("CARGO_BIN_EXE_tributary");
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -102,11 +103,6 @@ const WAYS: [(&str, Option<FailureKind>); 12] = [
     ("forks", Some(FailureKind::Crash)),
     ("leaks", Some(FailureKind::Crash)),
 ];
-
-/// How many misbehaving objects of each kind.
-fn times() -> u64 {
-    if std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full") { 20 } else { 2 }
-}
 
 struct Office {
     folder: tempfile::TempDir,
@@ -204,7 +200,8 @@ fn each_way_to_misbehave_has_its_name_and_leaves_nothing() {
 }
 
 fn misbehave(way: &str, kind: Option<FailureKind>) {
-    let (start, times) = (Instant::now(), times());
+    // So many misbehaving objects of each kind.
+    let (start, times) = (Instant::now(), soak::count(2, 20));
     let mut office = Office::open(way);
     for i in 0..times {
         // The next good answer shows that the bad object was at fault.

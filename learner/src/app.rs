@@ -118,13 +118,12 @@ async fn failed(failure: oneshot::Receiver<LedgerError>) -> LedgerError {
 
 impl App {
     fn start(
-        prepared: Prepared,
+        mut prepared: Prepared,
         training: Box<dyn Training>,
         ledger_failed: oneshot::Sender<LedgerError>,
     ) -> Result<Self, LearnerError> {
         prepared.announce()?;
         prepared.memory().announce();
-        let mut prepared = prepared;
         let beginning = Beginning::of(&mut prepared)?;
         let Prepared {
             facts,

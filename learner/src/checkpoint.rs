@@ -19,7 +19,7 @@ use crate::replay::Columns;
 use crate::training::TrainingState;
 
 pub use writer::{
-    CheckpointConfig, CheckpointWriter, NewestLearner, WriteError, newest_learner_of,
+    CheckpointConfig, CheckpointWriter, NewestLearner, WriteError, newest_learner_of, unfinished,
 };
 
 /// Adam's moments of the weights.

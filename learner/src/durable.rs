@@ -19,7 +19,7 @@ use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::HandOver;
-use crate::ingest::{Arrival, DRAIN_DEADLINE, is_known};
+use crate::ingest::{Arrival, is_known};
 use crate::intake::Intake;
 use crate::ledger_writer::commit::Committed;
 use crate::ledger_writer::{Committer, Work, observation};
@@ -185,7 +185,7 @@ impl Inserter {
         drop(settling);
         if *is_last {
             self.hand_over.close_intake();
-            self.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+            self.roster.drain_complete();
         }
     }
 }

@@ -77,12 +77,7 @@ impl HandOver {
 
     /// Waits until there is room or intake is closed; returns how long that took.
     pub fn await_room(&self) -> Duration {
-        let start = Instant::now();
-        let mut state = lock(&self.state);
-        while !state.intake_closed && !state.trainer_done && !state.replay.may_insert() {
-            state = wait(&self.room, state);
-        }
-        start.elapsed()
+        self.await_state(|state| state.intake_closed)
     }
 
     /// Held by ingest from an insertion until it is settled, and by who saves both: what a checkpoint
@@ -94,9 +89,14 @@ impl HandOver {
     /// Waits until there is room, also when intake is closed: for what the ledger holds. Returns how long
     /// that took.
     pub fn await_room_for_committed(&self) -> Duration {
+        self.await_state(|_| false)
+    }
+
+    /// Waits until there is room, training is over, or this is so.
+    fn await_state(&self, is_so: impl Fn(&State) -> bool) -> Duration {
         let start = Instant::now();
         let mut state = lock(&self.state);
-        while !state.trainer_done && !state.replay.may_insert() {
+        while !is_so(&state) && !state.trainer_done && !state.replay.may_insert() {
             state = wait(&self.room, state);
         }
         start.elapsed()

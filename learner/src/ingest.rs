@@ -7,7 +7,6 @@
 mod lockstep;
 
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tributary_common::ids::{ActorId, Epoch, Seq};
@@ -28,9 +27,6 @@ use crate::lockstep::Lockstep;
 use crate::outbox::Rejection;
 use crate::roster::Roster;
 use crate::yields::Yields;
-
-/// How long actors may wait for their last acks when the run is complete.
-pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A message of trajectories, received and not decided.
 #[derive(Debug)]
@@ -176,7 +172,7 @@ impl Ingest {
         self.count(sound, setting);
         if self.intake.is_complete() {
             self.deps.hand_over.close_intake();
-            self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+            self.deps.roster.drain_complete();
         }
     }
 

@@ -170,14 +170,17 @@ impl Prepared {
             address.map_err(|source| LearnerError::System { what: "no local address", source })
         };
         let listen = Listen { grpc: bound(&self.grpc)?, http: bound(&self.http)? };
-        let (grpc, http) = (address::url(scheme, listen.grpc), address::url(scheme, listen.http));
-        let (pid, listen) = (std::process::id(), Some(listen));
-        let (schema, to) = (1, (grpc.clone(), http.clone()));
-        let file = AddressFile { schema, grpc: to.0, http: to.1, pid, listen };
+        let file = AddressFile {
+            schema: 1,
+            grpc: address::url(scheme, listen.grpc),
+            http: address::url(scheme, listen.http),
+            pid: std::process::id(),
+            listen: Some(listen),
+        };
         let text = serde_json::to_vec(&file)
             .map_err(|error| LearnerError::System { what: "address.json", source: error.into() })?;
         let path = self.directory.write(address::FILE, &text)?;
-        tracing::info!(grpc, http, file = %path.display(), "listening");
+        tracing::info!(file.grpc, file.http, file = %path.display(), "listening");
         let (durable, journal) = (self.sessions.durable, self.ledger.journal().describe());
         tracing::info!(durable, journal, "ledger");
         for warning in self.facts.run_file.replay.warnings() {

@@ -8,7 +8,7 @@ use tributary_common::ids::RunId;
 use tributary_common::network::Network;
 use tributary_common::session::sessions::SavedSessions;
 
-use crate::checkpoint::Contents;
+use crate::checkpoint::{Contents, unfinished};
 use crate::error::LearnerError;
 use crate::figures::SavedFigures;
 use crate::files;
@@ -121,12 +121,9 @@ fn newest_in(
 
 /// Removes what a learner that died had begun to write.
 fn remove_unfinished(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_unfinished =
-        |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with(".tmp-"));
-    for entry in entries.filter(|entry| is_unfinished(&entry.file_name())) {
-        if let Err(error) = fs::remove_dir_all(entry.path()) {
-            tracing::warn!(%error, path = %entry.path().display(), "left behind");
+    for path in unfinished(folder) {
+        if let Err(error) = fs::remove_dir_all(&path) {
+            tracing::warn!(%error, path = %path.display(), "left behind");
         }
     }
 }

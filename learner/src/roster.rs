@@ -24,6 +24,8 @@ use crate::outbox::{DrainNotice, Outbox, Rejection};
 
 /// An actor that was not heard of for so long is shown as suspect.
 const SUSPECT_AFTER: Duration = Duration::from_secs(30);
+/// How long actors may wait for their last acks when the run is complete.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Rows kept of actors that left.
 const MOST_GONE_ROWS: usize = 100;
@@ -281,6 +283,11 @@ impl Roster {
         }
         inner.send_grants();
         self.count(&inner);
+    }
+
+    /// Asks all actors to leave because the run has all its trajectories.
+    pub fn drain_complete(&self) {
+        self.drain("the run has all its trajectories", DRAIN_DEADLINE);
     }
 
     /// Asks all actors to leave, and those that come from now on; true if it was not asked before.

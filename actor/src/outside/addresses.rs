@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,10 @@ use tributary_common::reward::outside::Services;
 
 use super::board::Board;
 use super::seat::keep;
-use super::service::{Dial, LOOK};
+use super::service::Dial;
+
+/// How often the file of addresses is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps seats at all addresses until nothing will be asked any more.
 pub(super) async fn follow(board: Arc<Board>, services: Services) {

@@ -45,12 +45,16 @@ impl Health {
     /// Of a program that serves so many requests at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
         let twice = u32::try_from(2 * at_a_time).unwrap_or(u32::MAX);
-        Self { failures_in_a_row: 0, most_in_a_row: twice.max(FEW), has_worked: false, open: None }
+        Self::that_may_fail(twice.max(FEW))
     }
 
     /// Of one that must not fail at all.
     pub(super) fn strict() -> Self {
-        Self { failures_in_a_row: 0, most_in_a_row: 1, has_worked: false, open: None }
+        Self::that_may_fail(1)
+    }
+
+    fn that_may_fail(most_in_a_row: u32) -> Self {
+        Self { failures_in_a_row: 0, most_in_a_row, has_worked: false, open: None }
     }
 
     /// Whether somebody may ask. A trial has begun with that.

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tributary_common::object::Object;
 use tributary_common::plain_text::plain_up_to;
 use tributary_common::reward::outside::{self, Asking};
@@ -198,13 +198,7 @@ impl Seated for Process {
     async fn kill(mut self) {
         self.terminate();
         let limit = self.start.grace.saturating_add(REAPED_WITHIN);
-        // What it still writes must not hold it up.
-        let drained = Instant::now() + limit;
-        let gone = tokio::select! {
-            gone = self.child.wait() => gone.is_ok(),
-            () = sleep_until(drained) => false,
-        };
-        if !gone {
+        if !matches!(timeout(limit, self.child.wait()).await, Ok(Ok(_))) {
             tracing::error!(worker = self.start.name, "the worker cannot be killed");
         }
     }

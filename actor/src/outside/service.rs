@@ -1,7 +1,5 @@
 //! A seat at a reward service: one stream of requests, one request at a time.
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -10,6 +8,7 @@ use tonic::{Code, Status, Streaming};
 use tributary_common::object::Object;
 use tributary_common::plain_text::plain_up_to;
 use tributary_common::reward::outside::Services;
+use tributary_proto::credentials::explained;
 use tributary_proto::v1::reward_service_client::RewardServiceClient;
 use tributary_proto::v1::{DescribeRequest, EvaluateReply, EvaluateRequest, EvaluationStatus};
 use tributary_proto::{limits, v1};
@@ -33,21 +32,21 @@ impl Dial {
     /// Connects, and sees that it measures what the run wants.
     async fn dial(&self) -> Result<Stream, Failure> {
         let endpoint = Endpoint::from_shared(self.address.clone());
-        let endpoint = endpoint.map_err(|error| self.unavailable(error))?;
+        let endpoint = endpoint.map_err(unavailable)?;
         let endpoint = endpoint
             .connect_timeout(self.services.connect_timeout)
             .http2_keep_alive_interval(limits::KEEP_ALIVE)
             .keep_alive_timeout(limits::KEEP_ALIVE_TIMEOUT);
-        let channel = endpoint.connect().await.map_err(|error| self.unavailable(chain(&error)))?;
+        let channel = endpoint.connect().await.map_err(|error| unavailable(explained(&error)))?;
         let mut client = RewardServiceClient::<Channel>::new(channel)
             .max_decoding_message_size(limits::MESSAGE_BYTES);
         let described = client.describe(DescribeRequest {}).await;
-        let described = described.map_err(|status| self.unavailable(said(&status)))?.into_inner();
+        let described = described.map_err(|status| unavailable(said(&status)))?.into_inner();
         self.check(&described)?;
         // One request at a time.
         let (up, requests) = mpsc::channel(1);
         let replies = client.evaluate(ReceiverStream::new(requests)).await;
-        let down = replies.map_err(|status| self.unavailable(said(&status)))?.into_inner();
+        let down = replies.map_err(|status| unavailable(said(&status)))?.into_inner();
         Ok(Stream { dial: self.clone(), up, down, requests: 0 })
     }
 
@@ -55,20 +54,20 @@ impl Dial {
         let Services { service, outputs, .. } = &self.services;
         if described.kind != *service {
             let found = plain_up_to(&described.kind, 100);
-            return Err(self.unavailable(format!("it measures {found:?}, the run {service:?}")));
+            return Err(unavailable(format!("it measures {found:?}, the run {service:?}")));
         }
         let names: Vec<String> =
             described.outputs.iter().map(|output| plain_up_to(&output.name, 100)).collect();
         if names != *outputs {
             let reason = format!("its outputs are {names:?}, those of the run {outputs:?}");
-            return Err(self.unavailable(reason));
+            return Err(unavailable(reason));
         }
         Ok(())
     }
+}
 
-    fn unavailable(&self, reason: impl ToString) -> Failure {
-        Failure::new(FailureKind::Unavailable, reason.to_string())
-    }
+fn unavailable(reason: impl ToString) -> Failure {
+    Failure::new(FailureKind::Unavailable, reason.to_string())
 }
 
 impl Opens for Dial {
@@ -76,7 +75,7 @@ impl Opens for Dial {
 
     async fn open(&mut self) -> Result<Stream, Failure> {
         let limit = self.services.connect_timeout.saturating_mul(2);
-        let late = |_| self.unavailable(format!("no answer within {} s", limit.as_secs_f64()));
+        let late = |_| unavailable(format!("no answer within {} s", limit.as_secs_f64()));
         timeout(limit, self.dial()).await.map_err(late)?
     }
 }
@@ -178,15 +177,6 @@ fn kind(status: &Status) -> FailureKind {
 fn said(status: &Status) -> String {
     plain_up_to(&format!("{:?}: {}", status.code(), status.message()), 500)
 }
-
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// How often the file of addresses is looked at.
-pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

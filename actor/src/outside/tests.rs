@@ -15,10 +15,11 @@ use tributary_common::run_file::Section;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-struct Bench {
-    pool: Pool,
-    findings: Receiver<Finding>,
-    progress: Arc<Progress>,
+/// A pool that a test asks.
+pub(super) struct Bench {
+    pub(super) pool: Pool,
+    pub(super) findings: Receiver<Finding>,
+    pub(super) progress: Arc<Progress>,
     asked: u64,
 }
 
@@ -47,14 +48,17 @@ fn worker(answer: &str) -> String {
 
 impl Bench {
     fn start(script: &str, keys: &str) -> Self {
-        let (found, findings) = bounded(1_000);
-        let (reward, progress) = (outside(script, keys), Arc::default());
+        Self::of(&outside(script, keys))
+    }
+
+    pub(super) fn of(reward: &OutsideReward) -> Self {
+        let ((found, findings), progress) = (bounded(1_000), Arc::default());
         let outside = reward.outside().unwrap();
         let pool = Pool::start(outside, 1, Some(&commands()), &progress, found).unwrap();
         Self { pool, findings, progress, asked: 0 }
     }
 
-    fn ask(&mut self, objects: &[&str]) {
+    pub(super) fn ask(&mut self, objects: &[&str]) {
         let question = |object: &&str| {
             self.asked += 1;
             let object = Object::Text((*object).to_owned());
@@ -66,13 +70,14 @@ impl Bench {
 
     fn findings(&self, count: usize) -> BTreeMap<u64, Result<f64, FailureKind>> {
         let next = |_| self.findings.recv_timeout(LIMIT).unwrap();
-        let plain = |finding: Finding| {
-            let outcome = finding.outcome;
-            let found = outcome.map(|Measured { raw, .. }| raw[0]).map_err(|failure| failure.kind);
-            (finding.ticket, found)
-        };
         (0..count).map(next).map(plain).collect()
     }
+}
+
+/// A finding's ticket, and its value or what kept it from having one.
+pub(super) fn plain(Finding { ticket, outcome }: Finding) -> (u64, Result<f64, FailureKind>) {
+    let found = outcome.map(|Measured { raw, .. }| raw[0]).map_err(|failure| failure.kind);
+    (ticket, found)
 }
 
 #[test]

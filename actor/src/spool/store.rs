@@ -214,7 +214,7 @@ impl Store {
         let is_acked = |segment: &Segment| segment.end.is_none_or(|end| self.marks.is_acked(end));
         let mut gone = 0;
         let mut result = Ok(());
-        let says_whose = |segment: &Segment| segment.bytes > frame::header().len() as u64;
+        let says_whose = |segment: &Segment| segment.bytes > frame::HEADER as u64;
         let stays = self.segments.iter().rposition(says_whose).unwrap_or(0);
         for segment in self.segments.iter().take(stays).take_while(|one| is_acked(one)) {
             result = remove(segment);

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use tributary_common::soak;
+
 use super::*;
 use crate::lockstep::learner::End;
 
@@ -30,8 +32,7 @@ fn the_weights_do_not_depend_on_who_draws() {
 
 #[test]
 fn reruns_are_the_same_bit_by_bit() {
-    let is_full = std::env::var_os("TRIBUTARY_SOAK").is_some_and(|soak| soak == "full");
-    let reruns = if is_full { 10 } else { 3 };
+    let reruns = soak::count(3, 10) as usize;
     let sets = ["replay.selector=uniform", "replay.samples_per_insert=3", "replay.capacity=100"];
     let first = weights(&sets, &[1, 1]);
     let same = (1..reruns).filter(|_| weights(&sets, &[1, 1]) == first).count() + 1;

@@ -9,6 +9,7 @@ use tributary_common::random::{Purpose, Stream};
 use tributary_common::session::actor::ActorSession;
 use tributary_common::session::learner::Incoming;
 use tributary_common::session::{Secret, SessionKey, batch_bytes, record_bytes};
+use tributary_common::soak;
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
 use tributary_learner::figures::Board;
 use tributary_learner::ingest::{Arrival, Ingest};
@@ -20,10 +21,9 @@ use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::v1::ActorMessage;
 
 use crate::learner::Parts;
-use crate::seeds::{is_full, number};
 
-const QUICK: u32 = 100_000;
-const FULL: u32 = 1_000_000;
+const QUICK: u64 = 100_000;
+const FULL: u64 = 1_000_000;
 /// Records of a connection that are new.
 const FRESH: u32 = 1_000;
 /// Messages of a connection, and those of them at most that ingest has not seen when it breaks.
@@ -134,8 +134,8 @@ fn view(seq: Seq, id: u32) -> TrajectoryView<'static> {
 
 #[test]
 fn records_that_are_sent_again_are_accepted_once() {
-    let (seed, records) =
-        (number("TRIBUTARY_SEED").unwrap_or(1), if is_full() { FULL } else { QUICK });
+    let records = soak::count(QUICK, FULL) as u32;
+    let seed = soak::seed(1);
     let mut random = Stream::new(seed, Purpose::Walk, 0, 0);
     let mut pair = Pair::new(records);
     let mut sessions = 0;

@@ -4,15 +4,16 @@ use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, Once};
 use std::time::Duration;
 
+use tributary_common::soak;
+
 use crate::run::{Report, Totals, run};
 use crate::trace::Trace;
 use crate::world::{Mistake, Setting, held};
 
 /// Seeds that failed once; always run.
 const FAILED_BEFORE: &[u64] = &[205];
-/// Simulations of a quick run, of `TRIBUTARY_SOAK=share`, and of `TRIBUTARY_SOAK=full`.
+/// Simulations of a quick run, and where they are promised.
 const QUICK: u64 = 50;
-const SHARE: u64 = 100;
 const FULL: u64 = 500;
 
 thread_local! {
@@ -78,24 +79,10 @@ fn align_task_ids() {
     });
 }
 
-pub(crate) fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-/// Whether the full counts are wanted.
-pub(crate) fn is_full() -> bool {
-    std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full")
-}
-
 /// The seeds of this run: `TRIBUTARY_SEED` is the first of the random ones.
 fn seeds() -> Vec<u64> {
-    let first = number("TRIBUTARY_SEED").unwrap_or(1);
-    let count = match std::env::var("TRIBUTARY_SOAK").as_deref() {
-        Ok("full") => FULL,
-        Ok("share") => SHARE,
-        _ => QUICK,
-    };
-    FAILED_BEFORE.iter().copied().chain(first..first + count).collect()
+    let first = soak::seed(1);
+    FAILED_BEFORE.iter().copied().chain(first..first + soak::count(QUICK, FULL)).collect()
 }
 
 #[test]
@@ -161,7 +148,7 @@ fn planted_mistakes_are_found() {
 #[test]
 #[ignore = "for looking at one seed: TRIBUTARY_SEED=7 cargo test ... one_seed -- --ignored --nocapture"]
 fn one_seed() {
-    let seed = number("TRIBUTARY_SEED").unwrap_or(1);
+    let seed = soak::seed(1);
     let trace = Trace::readable();
     let report = run_seed(seed, &trace);
     trace.lines().iter().for_each(|line| println!("{line}"));

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{InvalidRaw, Output, Reward, RewardError, Role, single};
 use crate::environment::{Environment, Identity};
-use crate::log_space::LogReward;
+use crate::log_space::{LogReward, log_of_power};
 use crate::object::Object;
 use crate::run_file::{Config, Keys, Problem, Section, Toml, Value};
 
@@ -41,7 +41,7 @@ impl Transform {
     /// log R of a finite y; minus infinity for R = 0.
     pub fn log_reward(&self, y: f64) -> f64 {
         let log_ratio = (y.max(self.least) / self.normalizer).ln();
-        (self.scale.ln() + self.exponent * log_ratio).max(self.floor.ln())
+        log_of_power(log_ratio, self.exponent, self.scale, self.floor)
     }
 }
 

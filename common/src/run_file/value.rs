@@ -1,5 +1,7 @@
 //! What may stand behind a key, and how it is read from TOML and written back.
 
+use std::path::PathBuf;
+
 use super::description::Form;
 use toml::Value as Toml;
 
@@ -83,6 +85,16 @@ impl Value for String {
     }
     fn write(&self) -> Option<Toml> {
         Some(Toml::String(self.clone()))
+    }
+}
+
+/// A file or a folder.
+impl Value for PathBuf {
+    fn read(value: &Toml) -> Result<Self, String> {
+        String::read(value).map(Self::from)
+    }
+    fn write(&self) -> Option<Toml> {
+        Some(Toml::String(self.to_string_lossy().into_owned()))
     }
 }
 

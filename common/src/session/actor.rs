@@ -344,11 +344,6 @@ impl<T> ActorSession<T> {
         self.held.len()
     }
 
-    /// Records that are not on the actor's own disk yet.
-    pub fn unkept_records(&self) -> usize {
-        self.unkept
-    }
-
     /// Bytes of the records held.
     pub fn unacked_bytes(&self) -> u64 {
         self.held_bytes

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tributary_common::soak;
 
 use crate::programs::{ENDLESS, TRIBUTARY, Training, assert_balance, grid, kill_now, wait_for};
 
@@ -113,7 +114,6 @@ fn a_learner_that_dies_again_and_again_is_given_up() {
 /// A lockstep run ends with the same weights, whether or not its learner was killed.
 #[test]
 fn a_lockstep_run_that_is_killed_ends_with_the_same_weights() {
-    let full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|value| value == "full");
     let text =
         grid_that_keeps(30_000, false, "100ms").replace("seed = 1", "seed = 1\nlockstep = true");
     let start = Instant::now();
@@ -127,7 +127,7 @@ fn a_lockstep_run_that_is_killed_ends_with_the_same_weights() {
 
     let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
     println!("seed {seed}; the whole run took {starting:?} and {lasting:?}");
-    let (wanted, mut hit) = (if full { 5 } else { 1 }, 0);
+    let (wanted, mut hit) = (soak::count(1, 5), 0);
     while hit < wanted {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let moment = lasting.mul_f64(0.8 * f64::from(seed) / f64::from(u32::MAX));
@@ -146,6 +146,6 @@ fn a_lockstep_run_that_is_killed_ends_with_the_same_weights() {
         let killed = training.stderr().contains(AGAIN);
         let lost = &summary["books"]["lost_in_restart"];
         println!("after {moment:?}: killed {killed}, lost in restart {lost}, the same weights");
-        hit += u32::from(killed);
+        hit += u64::from(killed);
     }
 }

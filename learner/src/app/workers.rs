@@ -18,7 +18,7 @@ use crate::error::LearnerError;
 use crate::evaluate::{Evaluator, EvaluatorDeps};
 use crate::examine::Examiner;
 use crate::findings::Findings;
-use crate::ingest::{Arrival, DRAIN_DEADLINE, Ingest, IngestDeps};
+use crate::ingest::{Arrival, Ingest, IngestDeps};
 use crate::intake::{Intake, IntakeGoals};
 use crate::interference::Interference;
 use crate::ledger_writer::{
@@ -185,8 +185,8 @@ impl Common<'_> {
     ) -> Result<(), LedgerError> {
         let Observer { board, hand_over, roster } = self.observer;
         if roster.is_durable() {
-            let mut first = ledger.first_seen_from(self.beginning.generated)?;
             let from = self.beginning.generated;
+            let mut first = ledger.first_seen_from(from)?;
             let count = reinsert(ledger, from, &mut self.examiner(), |setting, sound| {
                 hand_over.insert_at_once(sound);
                 let is_new = first.remove(&sound.key);
@@ -201,7 +201,7 @@ impl Common<'_> {
         board.update(|figures| figures.accept(intake.generated(), intake.paid()));
         if intake.is_complete() {
             hand_over.close_intake();
-            roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+            roster.drain_complete();
         }
         Ok(())
     }

@@ -243,11 +243,7 @@ impl CheckpointWriter {
             let every = self.config.keep_every;
             every > 0 && Manifest::read(path).is_ok_and(|of| of.number.is_multiple_of(every))
         };
-        let unfinished = fs::read_dir(folder).into_iter().flatten().flatten();
-        let is_unfinished = |name: &str| name.starts_with(TEMPORARY);
-        let unfinished =
-            unfinished.filter(|entry| entry.file_name().to_str().is_some_and(is_unfinished));
-        for old in older.filter(|path| !is_kept(path)).chain(unfinished.map(|entry| entry.path())) {
+        for old in older.filter(|path| !is_kept(path)).chain(unfinished(folder)) {
             let removed = (self.pass)(crash::CHECKPOINT_BEFORE_REMOVE)
                 .and_then(|()| fs::remove_dir_all(&old));
             if let Err(error) = removed {
@@ -255,6 +251,15 @@ impl CheckpointWriter {
             }
         }
     }
+}
+
+/// What a learner that died had begun to write.
+pub fn unfinished(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_unfinished = |name: &str| name.starts_with(TEMPORARY);
+    let unfinished =
+        entries.filter(move |entry| entry.file_name().to_str().is_some_and(is_unfinished));
+    unfinished.map(|entry| entry.path())
 }
 
 fn moments_bytes(moments: &Moments<Vec<f32>>) -> Result<Vec<u8>, safetensors::SafeTensorError> {

@@ -15,6 +15,7 @@ use tributary_common::ids::{PolicyVersion, Seq};
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Registry;
 use tributary_common::session::books::RejectionReason;
+use tributary_common::soak;
 use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
 
 use super::Examiner;
@@ -160,13 +161,7 @@ fn view<'a>(actions: &'a [u32], raw: &'a [f64]) -> TrajectoryView<'a> {
 
 #[test]
 fn no_tampered_trajectory_is_accepted_and_no_legal_one_refused() {
-    let count: u64 = match std::env::var("TRIBUTARY_SOAK").as_deref() {
-        Ok("full") => 1_000_000,
-        Ok("share") => 200_000,
-        _ => 50_000,
-    };
-    let seed = std::env::var("TRIBUTARY_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or(20_261_125);
+    let (count, seed) = (soak::count(50_000, 1_000_000), soak::seed(20_261_125));
     let cases = cases();
     let mut examiners: Vec<Examiner> = cases.iter().map(Case::examiner).collect();
     let (mut tally, mut illegal, mut accepted, mut refused) = (Tally::default(), 0, 0, 0);

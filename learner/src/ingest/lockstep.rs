@@ -7,7 +7,7 @@ use tributary_common::session::batch_bytes;
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::work::Place;
 
-use super::{Arrival, DRAIN_DEADLINE, Ingest, Tally, run_complete};
+use super::{Arrival, Ingest, Tally, run_complete};
 use crate::examine::Unsound;
 use crate::lockstep::rounds::Standing;
 use crate::lockstep::{Kept, Lockstep};
@@ -66,7 +66,7 @@ impl Ingest {
             self.intake.is_complete()
         });
         if self.intake.is_complete() {
-            self.deps.roster.drain("the run has all its trajectories", DRAIN_DEADLINE);
+            self.deps.roster.drain_complete();
         }
     }
 }

@@ -1,5 +1,5 @@
 //! How long training stands still for a checkpoint: with 10 MB of weights and a replay of 100,000
-//! trajectories. `TRIBUTARY_SOAK=full` for more of them.
+//! trajectories.
 
 #![allow(clippy::unwrap_used)]
 use std::path::Path;
@@ -10,6 +10,7 @@ use tributary_common::log_space::LogReward;
 use tributary_common::network::Network;
 use tributary_common::registry::Registry;
 use tributary_common::session::sessions::SessionsConfig;
+use tributary_common::soak;
 
 use super::*;
 use crate::checkpoint::CheckpointWriter;
@@ -23,8 +24,7 @@ const RUN: &str = "[environment]\nkind = 'hypergrid'\ndimensions = 2\nside = 8\n
 
 #[test]
 fn training_hardly_stands_still_for_a_checkpoint() {
-    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|value| value == "full");
-    let times = if is_full { 101 } else { 5 };
+    let times = soak::count(5, 101);
     tch::set_num_threads(1);
     let (run_file, task) = Registry::builtin().read(RUN, &[], Path::new("")).unwrap();
     let network = Network::of_run(&run_file, task.environment.as_ref());

@@ -6,23 +6,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crossbeam_channel::{Receiver, bounded};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response};
-use tributary_common::reward::{ObjectKey, OutsideReward, Reward};
+use tributary_common::reward::OutsideReward;
 use tributary_common::run_file::Section;
 use tributary_proto::v1::reward_service_server::{RewardService, RewardServiceServer};
 use tributary_proto::v1::{DescribeReply, Measured, RewardOutput};
 
 use super::*;
 use crate::fakes::until;
-use crate::oracle::{Finding, Oracle, Question};
-use crate::outside::Pool;
-use crate::progress::Progress;
+use crate::oracle::Oracle;
+use crate::outside::tests::{Bench, plain};
 
 /// Measures the length of words; refuses "no", and dies at "bad".
 #[derive(Clone)]
@@ -95,41 +93,18 @@ async fn serve(kind: &'static str) -> Running {
     Running { address, asked, server }
 }
 
-struct Bench {
-    pool: Pool,
-    findings: Receiver<Finding>,
-    progress: Arc<Progress>,
-    asked: u64,
+/// A pool that asks services.
+fn bench(keys: &str, files: &Path) -> Bench {
+    let keys =
+        format!("kind = 'grpc'\nservice = 'lengths'\nretries = 1\nretry_wait = '1ms'\n{keys}");
+    let section = Section::from_toml("reward", &keys).unwrap();
+    Bench::of(&OutsideReward::services(&section, files).unwrap())
 }
 
 impl Bench {
-    fn start(keys: &str, files: &Path) -> Self {
-        let keys =
-            format!("kind = 'grpc'\nservice = 'lengths'\nretries = 1\nretry_wait = '1ms'\n{keys}");
-        let section = Section::from_toml("reward", &keys).unwrap();
-        let reward = OutsideReward::services(&section, files).unwrap();
-        let ((found, findings), progress) = (bounded(1_000), Arc::default());
-        let pool = Pool::start(reward.outside().unwrap(), 1, None, &progress, found).unwrap();
-        Self { pool, findings, progress, asked: 0 }
-    }
-
-    fn ask(&mut self, words: &[&str]) {
-        let question = |word: &&str| {
-            self.asked += 1;
-            let object = Object::Text((*word).to_owned());
-            Question { ticket: self.asked - 1, key: ObjectKey([0; 32]), object }
-        };
-        let questions = words.iter().map(question).collect();
-        self.pool.ask(questions);
-    }
-
-    /// The next findings, by ticket.
+    /// The next findings, by ticket; services go on meanwhile.
     async fn found(&self, count: usize) -> Vec<(u64, Result<f64, FailureKind>)> {
         until("findings", || self.findings.len() >= count).await;
-        let plain = |Finding { ticket, outcome }: Finding| {
-            let outcome = outcome.map(|measured| measured.raw[0]);
-            (ticket, outcome.map_err(|failure| failure.kind))
-        };
         let mut found: Vec<_> = self.findings.try_iter().map(plain).collect();
         found.sort_by_key(|(ticket, _)| *ticket);
         found
@@ -140,7 +115,7 @@ impl Bench {
 async fn services_measure_refuse_and_fail_like_workers() {
     let service = serve("lengths").await;
     let keys = format!("endpoints = ['{}']\nconcurrency = 2\nmax_batch = 2", service.address);
-    let mut bench = Bench::start(&keys, Path::new(""));
+    let mut bench = bench(&keys, Path::new(""));
     bench.ask(&["A", "AC", "no", "ACGT"]);
     let found = bench.found(4).await;
     let expected = [Ok(1.0), Ok(2.0), Err(FailureKind::Refused), Ok(4.0)];
@@ -159,7 +134,7 @@ async fn services_may_come_and_go() {
     let (first, second, other) =
         (serve("lengths").await, serve("lengths").await, serve("widths").await);
     fs::write(&file, format!("# one\n{}\n", first.address)).unwrap();
-    let mut bench = Bench::start("endpoints_file = 'services.txt'", folder.path());
+    let mut bench = bench("endpoints_file = 'services.txt'", folder.path());
     bench.ask(&["A"]);
     assert_eq!(bench.found(1).await, [(0, Ok(1.0))]);
     // One that measures something else gets no object.
@@ -182,7 +157,7 @@ async fn services_may_come_and_go() {
 #[tokio::test]
 async fn an_address_that_nobody_answers_at_is_said_and_no_object_is_blamed() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut bench = Bench::start(&format!("endpoints = ['http://{nobody}']"), Path::new(""));
+    let mut bench = bench(&format!("endpoints = ['http://{nobody}']"), Path::new(""));
     bench.ask(&["A"]);
     until("trouble", || bench.progress.reward_trouble().is_some()).await;
     let trouble = bench.progress.reward_trouble().unwrap();

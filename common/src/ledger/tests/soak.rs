@@ -1,28 +1,14 @@
-//! What takes long to show: `TRIBUTARY_SOAK=full` runs the full counts, `share` a fifth of them, else
-//! even less.
+//! What takes long to show.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
 use crate::session::learner::{Incoming, Settlement};
+use crate::soak::{count, seed};
 
 /// Names the folder of the child process.
 const FOLDER: &str = "TRIBUTARY_TEST_LEDGER";
-
-fn count(small: u64, full: u64) -> u64 {
-    match std::env::var("TRIBUTARY_SOAK").as_deref() {
-        Ok("full") => full,
-        Ok("share") => full / 5,
-        _ => small,
-    }
-}
-
-/// `TRIBUTARY_SEED`, or a usual one.
-fn seed(usual: u64) -> u64 {
-    let seed = std::env::var("TRIBUTARY_SEED").ok();
-    seed.and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
 
 /// An actor sends again about three of ten records; all of them go through the session's own machine.
 #[test]

@@ -1,6 +1,6 @@
 //! `kind = "command"`: processes that each actor starts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Asking, Worth};
@@ -27,37 +27,34 @@ pub struct Command {
     pub asking: Asking,
 }
 
-/// Its keys in the run file.
-#[derive(Clone)]
-pub(super) struct Written {
-    pub(super) command: Vec<String>,
-    folder: String,
-    pub(super) oracle: Option<String>,
-    pub(super) version: u32,
-    workers: Option<usize>,
-    start_timeout: Duration,
-    grace: Duration,
-    memory: Option<ByteSize>,
-    open_files: Option<u64>,
-    asking: Asking,
-    pub(super) worth: Worth,
-}
-
-impl Default for Written {
+impl Default for Command {
     fn default() -> Self {
         Self {
             command: Vec::new(),
-            folder: ".".to_owned(),
-            oracle: None,
-            version: 1,
+            folder: ".".into(),
             workers: None,
             start_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(2),
             memory: None,
             open_files: None,
             asking: Asking::default(),
-            worth: Worth::default(),
         }
+    }
+}
+
+/// Its keys in the run file, paths as they stand there.
+#[derive(Clone)]
+pub(super) struct Written {
+    pub(super) command: Command,
+    pub(super) oracle: Option<String>,
+    pub(super) version: u32,
+    pub(super) worth: Worth,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        let (command, worth) = (Command::default(), Worth::default());
+        Self { command, oracle: None, version: 1, worth }
     }
 }
 
@@ -67,43 +64,32 @@ impl Config for Written {
     }
 
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("command", &mut self.command, "the program and its arguments")
+        keys.key("command", &mut self.command.command, "the program and its arguments")
             .required()
             .must("name a program", |command| command.first().is_some_and(|name| !name.is_empty()));
         let folder =
             "where it runs, relative to the run file: relative paths in `command` start here";
-        keys.key("folder", &mut self.folder, folder);
+        keys.key("folder", &mut self.command.folder, folder);
         let oracle = "names in the ledger what is measured; the command when left out";
         keys.key("oracle", &mut self.oracle, oracle);
         keys.key("version", &mut self.version, "of the program: another one measures anew");
         let workers = "processes of each actor; one for each core when left out";
-        keys.key("workers", &mut self.workers, workers).must("be 1 to 4096", |workers| {
+        keys.key("workers", &mut self.command.workers, workers).must("be 1 to 4096", |workers| {
             workers.is_none_or(|workers| (1..=4_096).contains(&workers))
         });
-        self.asking.declare(keys);
+        self.command.asking.declare(keys);
         let start = "what a worker may take until its first answer, beyond the time of the request";
-        keys.key("start_timeout", &mut self.start_timeout, start);
-        keys.key("grace", &mut self.grace, "time between SIGTERM and SIGKILL for a worker to end");
+        keys.key("start_timeout", &mut self.command.start_timeout, start);
+        keys.key(
+            "grace",
+            &mut self.command.grace,
+            "time between SIGTERM and SIGKILL for a worker to end",
+        );
         let memory = "data that each process of a worker may hold; no limit when left out";
-        keys.key("memory", &mut self.memory, memory);
+        keys.key("memory", &mut self.command.memory, memory);
         let files = "files that a worker may have open; the system's limit when left out";
-        keys.key("open_files", &mut self.open_files, files)
+        keys.key("open_files", &mut self.command.open_files, files)
             .must("be at least 16", |files| files.is_none_or(|files| files >= 16));
         self.worth.declare(keys);
-    }
-}
-
-impl Written {
-    pub(super) fn resolve(self, files: &Path) -> Command {
-        Command {
-            command: self.command,
-            folder: files.join(self.folder),
-            workers: self.workers,
-            start_timeout: self.start_timeout,
-            grace: self.grace,
-            memory: self.memory,
-            open_files: self.open_files,
-            asking: self.asking,
-        }
     }
 }

@@ -70,10 +70,10 @@ impl OutsideReward {
     /// # Errors
     /// Every problem with the keys.
     pub fn command(section: &Section, files: &Path) -> Result<Self, Vec<Problem>> {
-        let written: command::Written = section.parse()?;
-        let oracle = written.oracle.clone().unwrap_or_else(|| written.command.join(" "));
-        let (version, worth) = (written.version, written.worth.clone());
-        let outside = Outside::Command(written.resolve(files));
+        let command::Written { mut command, oracle, version, worth } = section.parse()?;
+        let oracle = oracle.unwrap_or_else(|| command.command.join(" "));
+        command.folder = files.join(command.folder);
+        let outside = Outside::Command(command);
         Ok(Self { kind: Self::COMMAND, oracle, version, outside, worth })
     }
 
@@ -82,10 +82,11 @@ impl OutsideReward {
     /// # Errors
     /// Every problem with the keys.
     pub fn services(section: &Section, files: &Path) -> Result<Self, Vec<Problem>> {
-        let written: services::Written = section.parse()?;
-        let (oracle, version) = (written.service.clone(), written.version);
-        let worth = written.worth.clone();
-        let outside = Outside::Services(written.resolve(files));
+        let services::Written { mut services, version, worth } = section.parse()?;
+        let oracle = services.service.clone();
+        services.endpoints_file = services.endpoints_file.map(|file| files.join(file));
+        services.outputs.clone_from(&worth.outputs);
+        let outside = Outside::Services(services);
         Ok(Self { kind: Self::GRPC, oracle, version, outside, worth })
     }
 }

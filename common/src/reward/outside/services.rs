@@ -1,6 +1,6 @@
 //! `kind = "grpc"`: services that each actor calls.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Asking, Worth};
@@ -25,31 +25,31 @@ pub struct Services {
     pub asking: Asking,
 }
 
-/// Their keys in the run file.
+impl Default for Services {
+    fn default() -> Self {
+        Self {
+            service: String::new(),
+            endpoints: Vec::new(),
+            endpoints_file: None,
+            concurrency: 1,
+            connect_timeout: Duration::from_secs(10),
+            outputs: Vec::new(),
+            asking: Asking::default(),
+        }
+    }
+}
+
+/// Their keys in the run file, paths as they stand there.
 #[derive(Clone)]
 pub(super) struct Written {
-    pub(super) service: String,
+    pub(super) services: Services,
     pub(super) version: u32,
-    endpoints: Vec<String>,
-    endpoints_file: Option<String>,
-    concurrency: usize,
-    connect_timeout: Duration,
-    asking: Asking,
     pub(super) worth: Worth,
 }
 
 impl Default for Written {
     fn default() -> Self {
-        Self {
-            service: String::new(),
-            version: 1,
-            endpoints: Vec::new(),
-            endpoints_file: None,
-            concurrency: 1,
-            connect_timeout: Duration::from_secs(10),
-            asking: Asking::default(),
-            worth: Worth::default(),
-        }
+        Self { services: Services::default(), version: 1, worth: Worth::default() }
     }
 }
 
@@ -60,34 +60,28 @@ impl Config for Written {
 
     fn declare(&mut self, keys: &mut Keys<'_>) {
         let service = "what is measured: the kind that each service must say it has";
-        keys.key("service", &mut self.service, service).required();
+        keys.key("service", &mut self.services.service, service).required();
         keys.key("version", &mut self.version, "of the services: another one measures anew");
         let endpoints = "addresses, such as \"http://node7:9000\"";
-        keys.key("endpoints", &mut self.endpoints, endpoints);
+        keys.key("endpoints", &mut self.services.endpoints, endpoints);
         let file = "a file with an address in each line, relative to the run file; actors follow its \
                     changes";
-        keys.key("endpoints_file", &mut self.endpoints_file, file);
+        keys.key("endpoints_file", &mut self.services.endpoints_file, file);
         keys.need_one_of(&["endpoints", "endpoints_file"], "somebody has to be asked");
-        keys.key("concurrency", &mut self.concurrency, "requests under way at each address")
-            .at_least(1)
-            .at_most(4_096);
-        keys.key("connect_timeout", &mut self.connect_timeout, "how long connecting may take")
-            .above(Duration::ZERO);
-        self.asking.declare(keys);
+        keys.key(
+            "concurrency",
+            &mut self.services.concurrency,
+            "requests under way at each address",
+        )
+        .at_least(1)
+        .at_most(4_096);
+        keys.key(
+            "connect_timeout",
+            &mut self.services.connect_timeout,
+            "how long connecting may take",
+        )
+        .above(Duration::ZERO);
+        self.services.asking.declare(keys);
         self.worth.declare(keys);
-    }
-}
-
-impl Written {
-    pub(super) fn resolve(self, files: &Path) -> Services {
-        Services {
-            service: self.service,
-            endpoints: self.endpoints,
-            endpoints_file: self.endpoints_file.map(|file| files.join(file)),
-            concurrency: self.concurrency,
-            connect_timeout: self.connect_timeout,
-            outputs: self.worth.outputs,
-            asking: self.asking,
-        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::choices;
-use crate::log_space::LogReward;
+use crate::log_space::{LogReward, log_of_power};
 use crate::reward::InvalidRaw;
 use crate::run_file::{Config, Keys};
 
@@ -64,9 +64,8 @@ impl Worth {
             Values::Reward => raw[0].max(0.0).ln(),
             Values::LogReward => raw[0],
         };
-        let log_reward = self.scale.ln() + self.exponent * log_value;
-        LogReward::try_from(log_reward.max(self.floor.ln()))
-            .map_err(|error| invalid(error.to_string()))
+        let log_reward = log_of_power(log_value, self.exponent, self.scale, self.floor);
+        LogReward::try_from(log_reward).map_err(|error| invalid(error.to_string()))
     }
 }
 

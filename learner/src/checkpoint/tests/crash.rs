@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tributary_common::crash::{CHECKPOINT_BEFORE_REMOVE, CHECKPOINT_POINTS};
+use tributary_common::crash::{CHECKPOINT_BEFORE_REMOVE, points_of};
 
 use super::*;
 
@@ -68,7 +68,7 @@ fn assert_survived(run: &Path, what: &str) {
 #[test]
 fn a_disk_that_fails_or_is_full_at_any_point_leaves_whole_checkpoints() {
     let mut hits = 0;
-    for point in CHECKPOINT_POINTS {
+    for point in points_of("checkpoint") {
         for errno in [Errno::EIO, Errno::ENOSPC] {
             let mut nth = 1;
             loop {
@@ -88,7 +88,7 @@ fn a_disk_that_fails_or_is_full_at_any_point_leaves_whole_checkpoints() {
             assert!(nth > 1, "{point} is never passed");
         }
     }
-    println!("{hits} errors at {} points survived", CHECKPOINT_POINTS.len());
+    println!("{hits} errors at {} points survived", points_of("checkpoint").len());
 }
 
 const RUN_OF_CHILD: &str = "TRIBUTARY_TEST_CHECKPOINT_RUN";
@@ -101,14 +101,14 @@ fn child() {
     let run = PathBuf::from(std::env::var_os(RUN_OF_CHILD).unwrap());
     let text = std::env::var(POINT_OF_CHILD).unwrap();
     let (name, nth) = text.split_once(':').unwrap();
-    let point = CHECKPOINT_POINTS.into_iter().find(|point| *point == name).unwrap();
+    let point = points_of("checkpoint").into_iter().find(|point| *point == name).unwrap();
     write(&run, point, nth.parse().unwrap(), None);
 }
 
 #[test]
 fn a_learner_that_dies_at_any_point_leaves_whole_checkpoints() {
     let mut hits = 0;
-    for point in CHECKPOINT_POINTS {
+    for point in points_of("checkpoint") {
         for nth in 1.. {
             let run = three();
             let status = Command::new(std::env::current_exe().unwrap())
@@ -130,5 +130,5 @@ fn a_learner_that_dies_at_any_point_leaves_whole_checkpoints() {
             }
         }
     }
-    println!("{hits} deaths at {} points survived", CHECKPOINT_POINTS.len());
+    println!("{hits} deaths at {} points survived", points_of("checkpoint").len());
 }

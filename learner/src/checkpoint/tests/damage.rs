@@ -1,12 +1,13 @@
 //! Every file of a checkpoint is cut short, and a bit of it flipped, at random places: each time it
-//! must be seen. `TRIBUTARY_SOAK=full` for the number that is promised.
+//! must be seen.
+
+use tributary_common::soak;
 
 use super::*;
 
 #[test]
 fn every_damage_is_seen() {
-    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|value| value == "full");
-    let (places, seed) = (if is_full { 10_000 } else { 300 }, 23);
+    let (places, seed) = (soak::count(300, 10_000), soak::seed(23));
     let run = tempfile::tempdir().unwrap();
     let path = writer(run.path()).write(&contents(4)).unwrap();
     let mut stream = Stream::new(seed, Purpose::Walk, 0, 0);

@@ -12,7 +12,7 @@ const FOLDER: &str = "TRIBUTARY_TEST_SPOOL";
 const COMMITS: u64 = 60;
 
 pub(super) fn all() -> Vec<&'static str> {
-    crash::POINTS.into_iter().filter(|name| name.starts_with("spool.")).collect()
+    crash::points_of("spool")
 }
 
 /// The number behind the last line that starts with this word.

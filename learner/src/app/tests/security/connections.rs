@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tributary_common::soak;
 use tributary_proto::credentials::{CredentialFiles, Credentials};
 use tributary_proto::limits;
 
@@ -43,8 +44,7 @@ const ALL_STREAM: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_actors_with_mutual_tls_stream_and_are_acked() {
-    let is_full = std::env::var("TRIBUTARY_SOAK").is_ok_and(|soak| soak == "full");
-    let actors = if is_full { 300 } else { 60 };
+    let actors = soak::count(60, 300);
     let folder = tempfile::tempdir().unwrap();
     let files = Files::make(folder.path());
     let learner = TestLearner::start_secured(GRID, folder, files.learner()).await;
