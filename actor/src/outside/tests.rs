@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::oracle::{Failure, FailureKind, Measured};
@@ -106,13 +106,14 @@ fn whose_fault_a_failure_is_shows_by_what_others_do() {
     assert_eq!(bench.findings(2).len(), 2);
     bench.ask(&["dies", "talks", "refused", "nan", "well"]);
     let mut found = BTreeMap::new();
-    // Suspects are convicted by the next success.
+    // Suspects are convicted by the next success. How many come before a dead worker's successor
+    // has started depends on the machine.
+    let start = Instant::now();
     while found.len() < 5 {
         bench.ask(&["well"]);
-        let ticket = bench.asked - 1;
         let next = bench.findings(1);
         found.extend(next.into_iter().filter(|(number, _)| (2..7).contains(number)));
-        assert!(ticket < 200, "no verdict: {found:?}");
+        assert!(start.elapsed() < LIMIT, "no verdict: {found:?}");
     }
     let expected = [
         Err(FailureKind::Crash),
@@ -139,7 +140,7 @@ fn an_object_that_fails_is_judged_when_there_is_no_other() {
 fn a_program_that_never_works_is_said_once_and_no_object_is_blamed() {
     let mut bench = Bench::start("import sys\nsys.exit('no licence')", "workers = 2");
     bench.ask(&["A", "C", "G", "T"]);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let trouble = loop {
         if let Some(trouble) = bench.progress.reward_trouble() {
             break trouble;
@@ -164,7 +165,7 @@ fn a_program_that_works_again_is_asked_again() {
     );
     let mut bench = Bench::start(&worker(&answer), "workers = 1\nretries = 0");
     bench.ask(&["A", "C", "G", "T", "AA", "AC", "AG", "AT", "CA"]);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while bench.progress.reward_trouble().is_none() {
         assert!(start.elapsed() < LIMIT, "the circuit stays closed");
         std::thread::yield_now();

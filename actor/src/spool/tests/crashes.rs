@@ -128,7 +128,7 @@ impl World {
             OpenOptions::new().write(true).open(&file).unwrap().set_len(torn).unwrap();
         }
         self.check();
-        let place = Place::lock(&folder(self.root.path())).unwrap().unwrap();
+        let place = lock(self.root.path());
         let found = found(self.root.path());
         let there: BTreeSet<RecordKey> = keys(&found.kept().unwrap()).into_iter().collect();
         let late = std::mem::take(&mut self.model.queued);

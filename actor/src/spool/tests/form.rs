@@ -29,7 +29,7 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
         lengths.push(kept.len());
     }
     assert!(lengths.is_sorted() && lengths[0] < 10, "{lengths:?}");
-    let place = Place::lock(&folder(root.path())).unwrap().unwrap();
+    let place = lock(root.path());
     drop(Store::new(place, found(root.path()), SEGMENT).unwrap());
     assert!((last.metadata().unwrap().len() as usize) < whole.len() - 1, "it is cut off");
 }
