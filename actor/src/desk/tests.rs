@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::fakes::Sum;
@@ -8,6 +8,7 @@ use crate::oracle::FailureKind;
 use crossbeam_channel::bounded;
 use tributary_common::object::Object;
 use tributary_common::random::{Purpose, Stream};
+use tokio::sync::mpsc::error::TryRecvError;
 use tributary_common::trajectory::TrajectoryKind;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -90,7 +91,15 @@ impl Office {
     }
 
     fn records(&mut self) -> Vec<Record> {
-        self.records.blocking_recv().unwrap_or_default()
+        let start = Instant::now();
+        loop {
+            match self.records.try_recv() {
+                Ok(records) => return records,
+                Err(TryRecvError::Disconnected) => return Vec::new(),
+                Err(TryRecvError::Empty) => thread::yield_now(),
+            }
+            assert!(start.elapsed() < LIMIT, "the desk sends no records");
+        }
     }
 
     fn close(mut self) {
@@ -136,7 +145,12 @@ fn nothing_is_taken_while_there_is_no_room() {
     assert!(office.draw(&[3], None));
     office.find(&asked[1], 1.0);
     office.find(&office.asked()[0], 1.0);
-    assert_eq!(office.records().len() + office.records().len(), 2);
+    // Together, if the desk hears of both at once.
+    let mut last = office.records();
+    if last.len() < 2 {
+        last.extend(office.records());
+    }
+    assert_eq!(last.len(), 2);
     office.close();
 }
 
