@@ -6,9 +6,9 @@ use super::*;
 use crate::fakes::Sum;
 use crate::oracle::FailureKind;
 use crossbeam_channel::bounded;
+use tokio::sync::mpsc::error::TryRecvError;
 use tributary_common::object::Object;
 use tributary_common::random::{Purpose, Stream};
-use tokio::sync::mpsc::error::TryRecvError;
 use tributary_common::trajectory::TrajectoryKind;
 
 const LIMIT: Duration = Duration::from_secs(30);

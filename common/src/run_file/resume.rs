@@ -15,6 +15,7 @@ pub const MAY_CHANGE: &[&str] = &[
     "learner.time",
     "learner.publish_every",
     "learner.checkpoint_every",
+    "learner.keep_every",
     "learner.device",
     "learner.threads",
     "learner.credit_budget",

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tributary_common::checkpoint::{MANIFEST, SEAL, seal};
 
-use crate::programs::{Training, grid, stdout, tributary};
+use crate::programs::{Training, assert_balance, grid, stdout, tributary};
 
 const DOCUMENTS: [&str; 4] = ["run.json", "address.json", "summary.json", "metrics.jsonl"];
 /// Objects in documents whose keys depend on what happened.
@@ -97,6 +97,18 @@ fn the_golden_run_is_evaluated_and_sampled() {
     assert!(page.contains("total variation"), "{page}");
     let objects = stdout(&command("sample", run.path()));
     assert!(objects.lines().count() > 0, "{objects}");
+}
+
+#[test]
+fn the_golden_run_goes_on_when_its_goal_is_raised() {
+    let run = copied();
+    let path = run.path().to_str().unwrap();
+    let raised = ["--set", "learner.generated=400", "--actors", "1"];
+    stdout(&tributary(["train", "--resume", path].into_iter().chain(raised)));
+    let summary = fs::read_to_string(run.path().join("summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["trajectories"], 400, "{summary:#}");
+    assert_balance(&summary);
 }
 
 #[test]

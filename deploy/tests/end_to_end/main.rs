@@ -10,6 +10,7 @@ mod programs;
 mod restart;
 mod resume;
 mod security;
+mod spool;
 mod stop;
 mod training;
 mod versions;
