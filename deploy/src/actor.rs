@@ -64,7 +64,7 @@ pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandErr
 
 /// Where data files of runs are kept: `actor` in the folder TRIBUTARY_CACHE, by default
 /// `tributary` in the user's cache folder, without one in the folder of temporary files.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let folder = set("TRIBUTARY_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("tributary")))
         .or_else(|| set("HOME").map(|folder| folder.join(".cache/tributary")))
@@ -74,7 +74,7 @@ fn cache() -> PathBuf {
 
 /// Where spools are kept, by default `tributary/spool` in the user's folder of states, without one in the
 /// folder of temporary files. Home folders may be shared by machines: each has its own folder in it.
-fn spool_folder() -> PathBuf {
+pub(crate) fn spool_folder() -> PathBuf {
     let folder = set("XDG_STATE_HOME")
         .or_else(|| set("HOME").map(|folder| folder.join(".local/state")))
         .unwrap_or_else(env::temp_dir);

@@ -47,6 +47,22 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
     output::print(&make(options)?)
 }
 
+/// How long the certificates of a run on a cluster are valid; the learner's is made anew at each start.
+const RUN_DAYS: u16 = 365;
+
+/// The authority, certificates and tokens of a run whose actors share theirs. The learner gets its
+/// certificate where it runs: [`make_for_learner`].
+pub(crate) fn make_for_run(directory: &Path, run: &str) -> Result<(), CommandError> {
+    let (directory, run) = (directory.to_owned(), Some(run.to_owned()));
+    make(&Options { directory, run, hosts: Vec::new(), actors: 1, days: RUN_DAYS }).map(drop)
+}
+
+/// The learner's certificate for this machine, of an authority that [`make_for_run`] made.
+pub(crate) fn make_for_learner(directory: &Path, hosts: &[String]) -> Result<(), CommandError> {
+    let authority = Authority::open(directory, RUN_DAYS)?;
+    authority.certify_learner(&directory.join("learner"), &self::hosts(hosts))
+}
+
 fn make(options: &Options) -> Result<String, CommandError> {
     let directory = &options.directory;
     make_folder(directory)?;

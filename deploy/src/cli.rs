@@ -8,7 +8,7 @@ use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
 use crate::{
-    actor, certs, check, child, evaluate, guard, keys, ledger, sample, status, train, watch,
+    actor, certs, check, child, evaluate, guard, keys, ledger, sample, slurm, status, train, watch,
 };
 
 const EXAMPLES: &str = "\
@@ -23,6 +23,7 @@ Examples:
   tributary ledger runs/hypergrid-1 --top 100   what was measured, the best first
   tributary status runs/hypergrid-1             a running learner
   tributary certs certs --host 10.0.0.7         what a run on several machines needs
+  tributary slurm launch run.toml --actors 64   a run on a cluster with Slurm
 
 Exit codes: 0 done, 64 usage, 70 a bug, 75 try again later, 78 configuration, 130 interrupted";
 
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Status(status::Options),
     Watch(watch::Options),
     Certs(certs::Options),
+    Slurm(slurm::Options),
     Child(child::Options),
     Guard(guard::Options),
 }
@@ -69,6 +71,7 @@ impl Command {
             Self::Status(options) => status::run(&options),
             Self::Watch(options) => watch::run(options),
             Self::Certs(options) => certs::run(&options),
+            Self::Slurm(options) => slurm::run(options, registry),
             Self::Child(options) => child::run(&options),
             Self::Guard(options) => guard::run(&options),
         }
@@ -96,7 +99,7 @@ mod tests {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
         let commands =
-            ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs"];
+            ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs", "slurm"];
         for word in commands.into_iter().chain(["ledger", "78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }

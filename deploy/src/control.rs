@@ -7,7 +7,9 @@ use tributary_proto::code::Code;
 use tributary_proto::credentials::{Dialer, Line};
 use tributary_proto::limits;
 use tributary_proto::v1::control_client::ControlClient;
-use tributary_proto::v1::{MetricsRecord, StatusReply, StatusRequest, WatchRequest};
+use tributary_proto::v1::{
+    DrainRequest, MetricsRecord, StatusReply, StatusRequest, WatchRequest,
+};
 
 use crate::credentials::Target;
 use crate::error::CommandError;
@@ -53,6 +55,14 @@ impl Control {
         request.set_timeout(PATIENCE);
         let answer = self.client.status(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.refused(&status))
+    }
+
+    /// Ends the run in good order; asking again changes nothing.
+    pub(crate) async fn drain(&mut self, reason: &str) -> Result<(), CommandError> {
+        let mut request = tonic::Request::new(DrainRequest { reason: reason.to_owned() });
+        request.set_timeout(PATIENCE);
+        let answer = self.client.drain(request).await;
+        answer.map(drop).map_err(|status| self.refused(&status))
     }
 
     /// Metrics whose names start with one of the prefixes (none: all), as they are made.

@@ -1,6 +1,7 @@
 //! Options by which a command shows who it is, and the learner that its argument names.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -69,12 +70,19 @@ pub(crate) struct LearnerOptions {
 }
 
 /// What `address.json` holds.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Address {
     /// Where the learner listens.
     pub(crate) grpc: String,
     /// Its process.
     pub(crate) pid: u32,
+}
+
+impl Address {
+    /// The one in a run directory.
+    pub(crate) fn read(run: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&fs::read(run.join("address.json"))?)?)
+    }
 }
 
 /// Where a learner is, and how to show that one may ask it.

@@ -140,6 +140,14 @@ pub(crate) enum CommandError {
         /// Of the process that failed, where it means something.
         exit_code: u8,
     },
+    /// One of Slurm's programs does not do what is asked.
+    #[error("{program}: {reason}")]
+    Slurm {
+        /// Which one.
+        program: String,
+        /// What it said.
+        reason: String,
+    },
     /// The user stopped it, and has been told what is kept.
     #[error("interrupted")]
     Interrupted,
@@ -199,7 +207,10 @@ impl CommandError {
             | Self::NoSuchKey { .. }
             | Self::NoSuchState { .. } => USAGE,
             Self::Credentials(_) => CONFIGURATION,
-            Self::Unreachable { .. } | Self::Output(_) | Self::System { .. } => TRY_AGAIN,
+            Self::Unreachable { .. }
+            | Self::Slurm { .. }
+            | Self::Output(_)
+            | Self::System { .. } => TRY_AGAIN,
             Self::Actor(error) => error.exit_code(),
             Self::Training { exit_code, .. } => *exit_code,
             Self::Interrupted => INTERRUPTED,

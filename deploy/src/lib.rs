@@ -24,6 +24,7 @@ mod output;
 mod run_directory;
 mod run_file;
 mod sample;
+mod slurm;
 mod snapshot;
 mod status;
 mod train;

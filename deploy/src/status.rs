@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
 }
 
 /// The page.
-fn page(status: &StatusReply) -> String {
+pub(crate) fn page(status: &StatusReply) -> String {
     let mut table = Table::default();
     table.section("stalled");
     for stall in &status.stalls {

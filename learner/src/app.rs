@@ -96,7 +96,7 @@ pub async fn run(
         }
     };
     let (ledger_failed, failure) = oneshot::channel();
-    let mut app = App::start(prepared, training, ledger_failed)?;
+    let mut app = App::start(prepared, training, ledger_failed, options.advertise.as_deref())?;
     tokio::select! {
         biased;
         // At once: nothing that comes after may look as if it were kept.
@@ -121,8 +121,9 @@ impl App {
         mut prepared: Prepared,
         training: Box<dyn Training>,
         ledger_failed: oneshot::Sender<LedgerError>,
+        host: Option<&str>,
     ) -> Result<Self, LearnerError> {
-        prepared.announce()?;
+        prepared.announce(host)?;
         prepared.memory().announce();
         let beginning = Beginning::of(&mut prepared)?;
         let Prepared {

@@ -32,6 +32,10 @@ pub struct Options {
     /// Where /metrics (Prometheus) and /healthz are served; likewise. They ask for the control token.
     #[arg(long, value_name = "HOST:PORT")]
     pub http: Option<SocketAddr>,
+    /// The name or address by which other machines reach this one, for DIR/address.json [default: the
+    /// address listened on].
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
     /// Overrides a key of the run file; may be given again.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = parse_override)]
     pub overrides: Vec<(String, String)>,

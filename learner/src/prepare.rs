@@ -5,6 +5,7 @@ mod address;
 mod data;
 mod description;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -159,21 +160,26 @@ impl Prepared {
         MemoryBound::new(&self.sessions, &sizes)
     }
 
-    /// Tells where the learner listens: `address.json` in the run directory.
+    /// Tells where the learner listens: `address.json` in the run directory, with the host by which others
+    /// reach this machine where one is given.
     ///
     /// # Errors
     /// The file system's.
-    pub fn announce(&self) -> Result<(), LearnerError> {
+    pub fn announce(&self, host: Option<&str>) -> Result<(), LearnerError> {
         let scheme = if self.security.grpc.is_some() { "https" } else { "http" };
         let bound = |listener: &TcpListener| {
             let address = listener.local_addr();
             address.map_err(|source| LearnerError::System { what: "no local address", source })
         };
         let listen = Listen { grpc: bound(&self.grpc)?, http: bound(&self.http)? };
+        let url = |address: SocketAddr| match host {
+            Some(host) => format!("{scheme}://{host}:{}", address.port()),
+            None => address::url(scheme, address),
+        };
         let file = AddressFile {
             schema: 1,
-            grpc: address::url(scheme, listen.grpc),
-            http: address::url(scheme, listen.http),
+            grpc: url(listen.grpc),
+            http: url(listen.http),
             pid: std::process::id(),
             listen: Some(listen),
         };

@@ -177,6 +177,11 @@ impl Dialer {
         }
     }
 
+    /// Where a connection goes, and how it is secured.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
     /// A new connection.
     ///
     /// # Errors

@@ -111,7 +111,7 @@ impl Plan {
 
 /// The learner's program: what TRIBUTARY_LEARNER names, or else the one beside this program that is
 /// called as this one with "-learner" behind.
-fn learner_program(program: &Path) -> Result<PathBuf, CommandError> {
+pub(crate) fn learner_program(program: &Path) -> Result<PathBuf, CommandError> {
     let path = env::var_os("TRIBUTARY_LEARNER").map_or_else(
         || {
             let mut name = program.file_name().unwrap_or_default().to_os_string();
@@ -124,7 +124,7 @@ fn learner_program(program: &Path) -> Result<PathBuf, CommandError> {
 }
 
 /// Takes the directory that the user named, unless a run lives there.
-fn claim(path: &Path) -> Result<PathBuf, CommandError> {
+pub(crate) fn claim(path: &Path) -> Result<PathBuf, CommandError> {
     let occupied = ["run.json", "run.toml", "address.json"].iter().find(|f| path.join(f).exists());
     if let Some(file) = occupied {
         let reason = format!(
@@ -138,7 +138,7 @@ fn claim(path: &Path) -> Result<PathBuf, CommandError> {
 }
 
 /// Makes the first of runs/NAME-1, runs/NAME-2, ... that does not exist.
-fn next_free(name: &str) -> Result<PathBuf, CommandError> {
+pub(crate) fn next_free(name: &str) -> Result<PathBuf, CommandError> {
     let runs = Path::new("runs");
     fs::create_dir_all(runs).map_err(CommandError::system("make the directory runs"))?;
     for number in 1_u32.. {

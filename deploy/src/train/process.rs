@@ -22,17 +22,17 @@ const TAIL_LINES: usize = 12;
 
 /// How a program is started so that it does not survive this one.
 #[derive(Clone)]
-pub(super) struct Launch {
+pub(crate) struct Launch {
     /// This program.
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
     /// The program to start and its arguments.
-    pub(super) command: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
     /// Where its output goes.
-    pub(super) log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 /// A running process.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
 }
@@ -40,7 +40,7 @@ pub(super) struct Process {
 impl Launch {
     /// Starts it in a process group of its own, so that a terminal's ctrl-C reaches this program
     /// alone and the end stays orderly.
-    pub(super) fn start(&self) -> io::Result<Process> {
+    pub(crate) fn start(&self) -> io::Result<Process> {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
         let child = Command::new(&self.program)
             .args(child::arguments(self.command.clone()))
@@ -57,17 +57,17 @@ impl Launch {
 
 impl Process {
     /// Its number, while it runs.
-    pub(super) fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Waits for its end.
-    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
     /// Asks it to end.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(id) = id {
             // It may have ended by itself just now.
@@ -76,13 +76,13 @@ impl Process {
     }
 
     /// Ends it at once.
-    pub(super) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         // Fails only for a process that has ended.
         let _ = self.child.kill().await;
     }
 
     /// Waits, then asks it to end and waits again, then ends it.
-    pub(super) async fn end(&mut self, patience: Duration) {
+    pub(crate) async fn end(&mut self, patience: Duration) {
         if timeout(patience, self.ended()).await.is_ok() {
             return;
         }
@@ -93,7 +93,7 @@ impl Process {
     }
 
     /// The last lines of its log, indented, each on its own line.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let text = tail(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
@@ -112,7 +112,7 @@ fn tail(log: &Path) -> io::Result<String> {
 }
 
 /// How a process ended, for people: "was killed by signal 9", "ended with exit code 70".
-pub(super) fn ending(status: ExitStatus) -> String {
+pub(crate) fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),

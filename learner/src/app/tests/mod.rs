@@ -100,6 +100,7 @@ fn options(folder: &Path, run_file: &str, sets: &[&str]) -> Options {
         run_dir: folder.join("run"),
         listen: None,
         http: None,
+        advertise: None,
         overrides: sets.iter().map(pair).collect(),
         seed: None,
         threads: None,

@@ -1,0 +1,357 @@
+//! `tributary slurm learner RUN_DIR` (not for people): what the learner's job does.
+//!
+//! It gives the learner a certificate for the machine that it runs on, starts it, starts it again when it dies,
+//! lets it save and go back into the queue when Slurm says that its time is up, and looks after the actors.
+
+use std::env;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::folder::Folder;
+use super::supervise::Supervisor;
+use super::{scheduler, stop};
+use crate::error::{BUG, CONFIGURATION, CommandError, TRY_AGAIN, USAGE};
+use crate::train::process::{Launch, Process, ending};
+use crate::{certs, log};
+
+/// A learner that lived so long is well: its next death is the first in a row.
+const WELL: Duration = Duration::from_secs(300);
+/// Deaths in a row after which it is not started again.
+const MOST_DEATHS: u32 = 8;
+/// The pause before the second start; doubles with each death in a row.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The learner may end by the signal that this process is about to see.
+const SAME_SIGNAL: Duration = Duration::from_secs(2);
+/// For actors, after the end of the run, to leave by themselves.
+const LEAVE: Duration = Duration::from_secs(20);
+
+/// Keeps a learner running as a job
+#[derive(Args)]
+#[command(hide = true)]
+pub(super) struct Options {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
+}
+
+/// Works until the run is over or the place is wanted.
+pub(super) async fn run(options: &Options) -> Result<(), CommandError> {
+    log::to_stderr("info");
+    let folder = Folder::open(&options.run)?;
+    if let Some(reason) = folder.over() {
+        tracing::info!("the run is over: {reason}");
+        return Ok(());
+    }
+    let signals = Signals::new()?;
+    let place = Place::here().await?;
+    let supervisor = tokio::spawn(Supervisor::new(folder.clone()).keep());
+    let _supervisor = AbortOnDropHandle::new(supervisor);
+    let (end, mut job) = Job { folder, place, signals, asked: None, deaths: 0 }.until_the_end().await?;
+    job.leave(end).await
+}
+
+/// Which job this is, and where.
+struct Place {
+    /// Its number.
+    job: String,
+    /// The node, as Slurm calls it.
+    node: String,
+    /// By which others reach it.
+    host: String,
+}
+
+impl Place {
+    async fn here() -> Result<Self, CommandError> {
+        let variable = |name: &str| {
+            let missing = || CommandError::Slurm {
+                program: "slurm".to_owned(),
+                reason: format!("{name} is not set: this is for jobs of tributary slurm launch"),
+            };
+            env::var(name).map_err(|_| missing())
+        };
+        let (job, node) = (variable("SLURM_JOB_ID")?, variable("SLURMD_NODENAME")?);
+        let host = match scheduler::address_of_node(&node).await {
+            Ok(address) => address.unwrap_or_else(|| node.clone()),
+            Err(error) => {
+                tracing::warn!(%error, "taking the node's name for its address");
+                node.clone()
+            }
+        };
+        Ok(Self { job, node, host })
+    }
+}
+
+/// What somebody wants of the learner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Its time is nearly up.
+    Return,
+    /// To leave: cancelled or preempted, which Slurm follows up by itself.
+    Leave,
+}
+
+/// How the learner's stay here ended.
+enum End {
+    /// The run reached its goal or was stopped.
+    Over(String),
+    /// It wants to go on in another job.
+    Return,
+    /// Slurm wanted the place.
+    Leave,
+    /// It cannot go on.
+    Failed { reason: String, exit_code: u8 },
+    /// The job goes on at another place, or Slurm holds it for dead.
+    Elsewhere,
+}
+
+struct Job {
+    folder: Folder,
+    place: Place,
+    signals: Signals,
+    asked: Option<Asked>,
+    /// In a row.
+    deaths: u32,
+}
+
+impl Job {
+    /// Keeps a learner running.
+    async fn until_the_end(mut self) -> Result<(End, Self), CommandError> {
+        loop {
+            let command = self.command()?;
+            let launch = Launch {
+                program: self.folder.launched.program.clone(),
+                command,
+                log: self.folder.run.join("logs/learner.log"),
+            };
+            let started = Instant::now();
+            let mut process =
+                launch.start().map_err(CommandError::system("start the learner"))?;
+            tracing::info!(node = self.place.node, log = %launch.log.display(), "the learner starts");
+            let status = self.watch(&mut process).await?;
+            if started.elapsed() > WELL {
+                self.deaths = 0;
+            }
+            let words = || process.last_words();
+            if let Some(end) = self.judge(status, words) {
+                return Ok((end, self));
+            }
+            self.deaths += 1;
+            tracing::warn!("the learner {}; {}", ending(status), process.last_words());
+            if self.deaths == MOST_DEATHS {
+                let reason = format!("the learner died {MOST_DEATHS} times in a row");
+                return Ok((End::Failed { reason, exit_code: BUG }, self));
+            }
+            tokio::select! {
+                biased;
+                asked = self.signals.next() => {
+                    let end = if asked == Asked::Leave { End::Leave } else { End::Return };
+                    return Ok((end, self));
+                }
+                () = sleep(FIRST_PAUSE * (1 << (self.deaths - 1))) => {}
+            }
+            if !self.is_here().await {
+                return Ok((End::Elsewhere, self));
+            }
+        }
+    }
+
+    /// The learner's program with its arguments; a certificate for this machine is made for it.
+    fn command(&self) -> Result<Vec<OsString>, CommandError> {
+        let Self { folder: Folder { run, launched }, place, .. } = self;
+        let hosts = [place.host.clone(), place.node.clone()];
+        certs::make_for_learner(&run.join("certs"), &hosts)?;
+        let mut command: Vec<OsString> = vec![launched.learner_program.clone().into()];
+        // A run that has begun is known by its directory.
+        if !run.join("run.json").exists() {
+            command.extend(["--run-file".into(), launched.run_file.clone().into()]);
+            for (key, value) in &launched.overrides {
+                command.extend(["--set".into(), format!("{key}={value}").into()]);
+            }
+        }
+        let http = SocketAddr::new(launched.listen.ip(), 0);
+        command.extend(["--run-dir".into(), run.clone().into()]);
+        command.extend(["--listen".into(), launched.listen.to_string().into()]);
+        command.extend(["--http".into(), http.to_string().into()]);
+        command.extend(["--advertise".into(), place.host.clone().into()]);
+        command.extend(["--credentials".into(), self.folder.credentials("learner").into()]);
+        if let (false, Ok(cpus)) = (launched.own_threads, env::var("SLURM_CPUS_PER_TASK")) {
+            command.extend(["--threads".into(), cpus.into()]);
+        }
+        Ok(command)
+    }
+
+    /// Waits for the learner's end, and passes on what is asked of it.
+    async fn watch(&mut self, process: &mut Process) -> Result<ExitStatus, CommandError> {
+        let seen = CommandError::system("wait for the learner");
+        let status = loop {
+            tokio::select! {
+                biased;
+                status = process.ended() => break status.map_err(seen)?,
+                asked = self.signals.next() => self.pass_on(asked, process).await,
+            }
+        };
+        if self.asked.is_none() && status.code() != Some(0) {
+            self.asked = timeout(SAME_SIGNAL, self.signals.next()).await.ok();
+        }
+        Ok(status)
+    }
+
+    async fn pass_on(&mut self, asked: Asked, process: &Process) {
+        match (asked, self.asked) {
+            (Asked::Return, None) => {
+                tracing::info!("time is nearly up: the learner saves a checkpoint and comes back");
+                process.terminate();
+            }
+            (Asked::Leave, None) => {
+                tracing::info!("asked to leave: the learner saves a checkpoint");
+                // Slurm tells all processes of a job, and a second signal would end the learner at once.
+                // Asking twice by its own means does no harm.
+                if let Err(error) = stop::ask(&self.folder).await {
+                    tracing::info!("the learner is not asked again: {error}");
+                }
+            }
+            _ => {}
+        }
+        self.asked = Some(asked);
+    }
+
+    /// What a learner's end means; `None`: that it is started again.
+    fn judge(&self, status: ExitStatus, words: impl Fn() -> String) -> Option<End> {
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        match (code, self.asked) {
+            (Some(0), _) => Some(End::Over("the run is complete".to_owned())),
+            (_, Some(Asked::Leave)) => Some(End::Leave),
+            (_, Some(Asked::Return)) => Some(End::Return),
+            _ if self.folder.over().is_some() => Some(End::Over(String::new())),
+            (Some(130), None) => Some(End::Over("its learner was stopped".to_owned())),
+            (Some(code @ (USAGE | CONFIGURATION)), None) => {
+                let reason = format!("the learner {}; {}", ending(status), words());
+                Some(End::Failed { reason, exit_code: code })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether Slurm still holds this to be the place of the job. A node that was lost for a while may have
+    /// lost its job to another one, with a learner of its own.
+    async fn is_here(&self) -> bool {
+        loop {
+            match scheduler::tasks(&[self.folder.launched.learner_job()]).await {
+                Ok(tasks) => {
+                    let Place { job, node, .. } = &self.place;
+                    return tasks.iter().any(|task| {
+                        task.id == *job && task.node == *node && task.is_running()
+                    });
+                }
+                Err(error) => tracing::warn!("the queue is not to be seen: {error}"),
+            }
+            sleep(Duration::from_secs(5)).await;
+        }
+    }
+
+    /// Does what is left to do.
+    async fn leave(&mut self, end: End) -> Result<(), CommandError> {
+        match end {
+            End::Over(reason) => {
+                self.folder.end(&reason)?;
+                tracing::info!("over: {}", self.folder.over().unwrap_or_default());
+                self.send_actors_home().await
+            }
+            End::Failed { reason, exit_code } => {
+                self.folder.end(&format!("it failed: {reason}"))?;
+                if let Err(error) = self.send_actors_home().await {
+                    tracing::warn!("actors may be left: {error}");
+                }
+                Err(CommandError::Training { reason, exit_code })
+            }
+            End::Return => self.come_back().await,
+            End::Leave => Err(CommandError::Interrupted),
+            End::Elsewhere => {
+                let reason = "the job goes on elsewhere".to_owned();
+                Err(CommandError::Training { reason, exit_code: TRY_AGAIN })
+            }
+        }
+    }
+
+    /// Puts this job back into the queue, or another one like it if that is not allowed.
+    async fn come_back(&mut self) -> Result<(), CommandError> {
+        let job = &self.place.job;
+        match scheduler::requeue(job).await {
+            Ok(()) => {
+                tracing::info!(job, "requeued");
+                // Slurm ends what is left of this life; ending by oneself would look like the job's end.
+                let _ = timeout(Duration::from_secs(120), self.signals.end()).await;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!("the job cannot be requeued ({error}); another one goes on");
+                let after = [format!("--dependency=afterany:{job}")];
+                let next = scheduler::submit(&self.folder.file("learner.sh"), &after).await?;
+                tracing::info!(job = next, "submitted");
+                Ok(())
+            }
+        }
+    }
+
+    /// Cancels actors that wait, and after a while those that do not leave.
+    async fn send_actors_home(&self) -> Result<(), CommandError> {
+        let names = [self.folder.launched.actor_job()];
+        let deadline = Instant::now() + LEAVE;
+        loop {
+            let tasks = scheduler::tasks(&names).await?;
+            let is_late = Instant::now() > deadline;
+            let leaving = tasks.iter().filter(|task| task.is_pending() || is_late);
+            let ids: Vec<String> = leaving.map(|task| task.id.clone()).collect();
+            scheduler::cancel(&ids).await?;
+            if tasks.len() == ids.len() {
+                return Ok(());
+            }
+            sleep(Duration::from_secs(2)).await;
+        }
+    }
+}
+
+/// The signals by which Slurm speaks to a job.
+pub(super) struct Signals {
+    ends: [Signal; 2],
+    warning: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub(super) fn new() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(CommandError::system("listen for signals"));
+        Ok(Self {
+            ends: [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?],
+            warning: listen(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next of those that end a job.
+    pub(super) async fn end(&mut self) {
+        let [terminate, interrupt] = &mut self.ends;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+
+    /// The next of any.
+    async fn next(&mut self) -> Asked {
+        let [terminate, interrupt] = &mut self.ends;
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => Asked::Leave,
+            _ = interrupt.recv() => Asked::Leave,
+            _ = self.warning.recv() => Asked::Return,
+        }
+    }
+}
