@@ -16,8 +16,8 @@ PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build train test verify verify-licenses fix docs bench bench-learning bench-lag bench-objectives \
-	fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes soak soak-share clean
+.PHONY: help setup build train test test-cluster verify verify-licenses fix docs bench bench-learning bench-lag \
+	bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes soak soak-share clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -35,6 +35,9 @@ test: setup ## set up, build, and pass the tests
 	cargo build --locked --workspace
 	cargo test --locked --workspace
 	cargo test --locked -p tributary-actor --features crash-points --lib -- crash
+
+test-cluster: setup ## test `tributary slurm` on a Slurm that it starts on this machine; skipped where Slurm is missing (10 minutes)
+	@scripts/test-cluster.sh
 
 verify: setup verify-licenses ## what CI checks besides the tests; changes no source file
 	cargo fmt --all --check

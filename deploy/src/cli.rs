@@ -98,8 +98,10 @@ mod tests {
     fn the_command_line_is_sound_and_teaches() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        let commands =
-            ["train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs", "slurm"];
+        let commands = [
+            "train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs",
+            "slurm",
+        ];
         for word in commands.into_iter().chain(["ledger", "78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }

@@ -7,9 +7,7 @@ use tributary_proto::code::Code;
 use tributary_proto::credentials::{Dialer, Line};
 use tributary_proto::limits;
 use tributary_proto::v1::control_client::ControlClient;
-use tributary_proto::v1::{
-    DrainRequest, MetricsRecord, StatusReply, StatusRequest, WatchRequest,
-};
+use tributary_proto::v1::{DrainRequest, MetricsRecord, StatusReply, StatusRequest, WatchRequest};
 
 use crate::credentials::Target;
 use crate::error::CommandError;

@@ -80,7 +80,9 @@ impl Folder {
     pub(super) fn open(run: &Path) -> Result<Self, CommandError> {
         let wrong = |reason: String| CommandError::RunDirectory { path: run.to_owned(), reason };
         let text = fs::read_to_string(run.join("slurm/launch.json")).map_err(|_| {
-            wrong("was not launched: it has no slurm/launch.json; see tributary slurm launch".into())
+            wrong(
+                "was not launched: it has no slurm/launch.json; see tributary slurm launch".into(),
+            )
         })?;
         let launched: Launched = serde_json::from_str(&text)
             .map_err(|error| wrong(format!("has a slurm/launch.json of another form: {error}")))?;

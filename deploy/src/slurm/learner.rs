@@ -54,7 +54,8 @@ pub(super) async fn run(options: &Options) -> Result<(), CommandError> {
     let place = Place::here().await?;
     let supervisor = tokio::spawn(Supervisor::new(folder.clone()).keep());
     let _supervisor = AbortOnDropHandle::new(supervisor);
-    let (end, mut job) = Job { folder, place, signals, asked: None, deaths: 0 }.until_the_end().await?;
+    let (end, mut job) =
+        Job { folder, place, signals, asked: None, deaths: 0 }.until_the_end().await?;
     job.leave(end).await
 }
 
@@ -132,18 +133,22 @@ impl Job {
                 log: self.folder.run.join("logs/learner.log"),
             };
             let started = Instant::now();
-            let mut process =
-                launch.start().map_err(CommandError::system("start the learner"))?;
+            let mut process = launch.start().map_err(CommandError::system("start the learner"))?;
             tracing::info!(node = self.place.node, log = %launch.log.display(), "the learner starts");
             let status = self.watch(&mut process).await?;
             if started.elapsed() > WELL {
                 self.deaths = 0;
             }
-            let words = || process.last_words();
-            if let Some(end) = self.judge(status, words) {
+            if self.asked.is_none() && status.code() != Some(0) && !self.is_here().await {
+                return Ok((End::Elsewhere, self));
+            }
+            if let Some(end) = self.judge(status, || process.last_words()) {
                 return Ok((end, self));
             }
-            self.deaths += 1;
+            // One that waits for something, as for the end of an older learner, is not ill.
+            if status.code() != Some(i32::from(TRY_AGAIN)) {
+                self.deaths += 1;
+            }
             tracing::warn!("the learner {}; {}", ending(status), process.last_words());
             if self.deaths == MOST_DEATHS {
                 let reason = format!("the learner died {MOST_DEATHS} times in a row");
@@ -155,10 +160,7 @@ impl Job {
                     let end = if asked == Asked::Leave { End::Leave } else { End::Return };
                     return Ok((end, self));
                 }
-                () = sleep(FIRST_PAUSE * (1 << (self.deaths - 1))) => {}
-            }
-            if !self.is_here().await {
-                return Ok((End::Elsewhere, self));
+                () = sleep(FIRST_PAUSE * (1 << self.deaths)) => {}
             }
         }
     }
@@ -247,9 +249,9 @@ impl Job {
             match scheduler::tasks(&[self.folder.launched.learner_job()]).await {
                 Ok(tasks) => {
                     let Place { job, node, .. } = &self.place;
-                    return tasks.iter().any(|task| {
-                        task.id == *job && task.node == *node && task.is_running()
-                    });
+                    return tasks
+                        .iter()
+                        .any(|task| task.id == *job && task.node == *node && task.is_running());
                 }
                 Err(error) => tracing::warn!("the queue is not to be seen: {error}"),
             }

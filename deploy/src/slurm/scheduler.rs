@@ -76,7 +76,8 @@ pub(super) async fn tasks(names: &[String]) -> Result<Vec<Task>, CommandError> {
 pub(super) async fn submit(script: &Path, options: &[String]) -> Result<String, CommandError> {
     let script = script.display().to_string();
     let options = options.iter().map(String::as_str);
-    let arguments: Vec<&str> = ["--parsable"].into_iter().chain(options).chain([&*script]).collect();
+    let arguments: Vec<&str> =
+        ["--parsable"].into_iter().chain(options).chain([&*script]).collect();
     let text = run("sbatch", &arguments).await?;
     // "id;cluster" where there are several.
     Ok(text.trim().split(';').next().unwrap_or_default().to_owned())

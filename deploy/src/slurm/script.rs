@@ -11,11 +11,8 @@ const WARNING_SECONDS: u32 = 120;
 pub(super) fn learner(folder: &Folder, options: &str) -> String {
     let job = folder.launched.learner_job();
     let log = folder.logs().join("learner-%j.log");
-    let command = format!(
-        "exec {} slurm learner {}",
-        quoted(&folder.launched.program),
-        quoted(&folder.run)
-    );
+    let command =
+        format!("exec {} slurm learner {}", quoted(&folder.launched.program), quoted(&folder.run));
     let defaults = [
         "--requeue --open-mode=append".to_owned(),
         format!("--signal=B:USR1@{WARNING_SECONDS}"),
@@ -28,15 +25,10 @@ pub(super) fn learner(folder: &Folder, options: &str) -> String {
 pub(super) fn actor(folder: &Folder, options: &str) -> String {
     let job = folder.launched.actor_job();
     let log = folder.logs().join("actor-%A_%a.log");
-    let command = format!(
-        "exec {} slurm actor {}",
-        quoted(&folder.launched.program),
-        quoted(&folder.run)
-    );
-    let defaults = [
-        "--requeue --open-mode=append".to_owned(),
-        format!("--output={}", escaped(&log)),
-    ];
+    let command =
+        format!("exec {} slurm actor {}", quoted(&folder.launched.program), quoted(&folder.run));
+    let defaults =
+        ["--requeue --open-mode=append".to_owned(), format!("--output={}", escaped(&log))];
     script(&defaults, options, &job, &command)
 }
 

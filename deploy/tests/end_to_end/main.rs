@@ -11,6 +11,7 @@ mod restart;
 mod resume;
 mod security;
 mod spool;
+mod slurm;
 mod stop;
 mod training;
 mod versions;

@@ -1,0 +1,197 @@
+//! One run through everything that a cluster does to it.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::run::{Run, processes_of, wait_for};
+use crate::slurm::Cluster;
+
+const RUN_FILE: &str = r#"
+    [run]
+    name = "grid"
+    seed = 1
+    [environment]
+    kind = "hypergrid"
+    dimensions = 2
+    side = 8
+    [reward]
+    kind = "original"
+    r0 = 0.1
+    durable = true
+    [policy]
+    hidden = [32, 32]
+    [learner]
+    generated = 1_000_000_000
+    batch = 32
+    learning_rate = 3e-3
+    ema = 0.99
+    checkpoint_every = "5s"
+    [actor]
+    batch = 16
+    [evaluation]
+    every = "5s"
+"#;
+
+/// From launch to the first update.
+const START_SECONDS: f64 = 60.0;
+/// The distance that the run must reach.
+const TOTAL_VARIATION: f64 = 0.1;
+
+#[test]
+#[ignore = "needs Slurm and minutes: make test-cluster"]
+fn a_run_survives_what_a_cluster_does_to_it() {
+    let mut cluster = Cluster::start();
+    let options = [
+        "--learner",
+        "-c 1 --gres=gpu:1 -t 60 --signal=B:USR1@60",
+        "--actors",
+        "6",
+        "--actor",
+        "-c 1 -p spot -t 30 -x n1",
+    ];
+    let mut run = Run::launch(&mut cluster, RUN_FILE, &options);
+    wait_for("the first update", || run.figure("updates").filter(|updates| *updates > 0));
+    let seconds = run.seconds();
+    run.say(&format!("the first update, {seconds:.1} s after launch"));
+    assert!(seconds <= START_SECONDS, "{seconds} s\n{}", run.words());
+    run.wait_for_actors(6);
+
+    run.say(run.slurm("scale", &["run", "--actors", "12"]).trim());
+    run.wait_for_actors(12);
+
+    preempt(&run);
+    requeue(&run);
+    kill_an_actor(&run);
+    lose_a_node(&mut run);
+    restart_the_controller(&mut run);
+    reach_the_time_limit(&run);
+    stop(&run);
+}
+
+/// A job of a better partition takes a node from the actors.
+fn preempt(run: &Run) {
+    let job = run.cluster.ask(
+        "sbatch",
+        &[
+            "--parsable",
+            "-p",
+            "all",
+            "-w",
+            "n4",
+            "--exclusive",
+            "-o",
+            "/dev/null",
+            "--wrap",
+            "exec sleep 1000",
+        ],
+    );
+    let job = job.expect("a job").trim().to_owned();
+    wait_for("preemption", || {
+        run.cluster
+            .ask("squeue", &["-h", "-j", &job, "-t", "RUNNING", "-o", "%N"])
+            .filter(|node| node.contains("n4"))
+    });
+    run.say("preempted on n4");
+    run.gets_on();
+    run.cluster.ask("scancel", &[&job]);
+    run.wait_for_actors(12);
+}
+
+/// Slurm restarts an actor's task.
+fn requeue(run: &Run) {
+    let task =
+        run.tasks("actor").into_iter().find(|task| task.state == "RUNNING").expect("one runs");
+    run.cluster.ask("scontrol", &["requeue", &task.id]).expect("requeued");
+    run.say(&format!("requeued {}", task.id));
+    wait_for("its end", || {
+        run.tasks("actor").into_iter().find(|t| t.id == task.id && t.state != "RUNNING")
+    });
+    run.wait_for_actors(12);
+    assert!(run.restarts(&task.id) > 0, "{} did not come back", task.id);
+}
+
+/// Slurm does not restart a task that fails: the learner's job does.
+fn kill_an_actor(run: &Run) {
+    let before: Vec<String> = run.tasks("actor").into_iter().map(|task| task.id).collect();
+    let actors = processes_of(&run.directory());
+    let (id, _) =
+        actors.iter().find(|(_, command)| command.contains(" slurm actor ")).expect("an actor");
+    kill(Pid::from_raw(*id), Signal::SIGKILL).expect("killed");
+    run.say(&format!("killed process {id}"));
+    let new = wait_for("another actor", || {
+        run.tasks("actor").into_iter().find(|task| !before.contains(&task.id))
+    });
+    run.say(&format!("{} was submitted", new.id));
+    run.wait_for_actors(12);
+}
+
+/// The daemon of a node dies; its actors go on, and others take their places, too.
+fn lose_a_node(run: &mut Run) {
+    run.cluster.kill_node(3);
+    run.say("killed the slurmd of n3");
+    wait_for("its jobs' end", || {
+        let state = run.cluster.ask("sinfo", &["-h", "-n", "n3", "-p", "all", "-o", "%T"])?;
+        state.contains("down").then_some(())
+    });
+    run.say("n3 is down; its actors live on");
+    run.gets_on();
+    run.cluster.start_node(3);
+    run.wait_for_actors(12);
+}
+
+fn restart_the_controller(run: &mut Run) {
+    run.cluster.kill_controller();
+    run.say("killed slurmctld");
+    wait_for("its absence", || run.cluster.ask("squeue", &["-h"]).is_none().then_some(()));
+    run.cluster.start_controller();
+    wait_for("slurmctld", || run.cluster.ask("squeue", &["-h"]));
+    run.gets_on();
+    run.wait_for_actors(12);
+}
+
+/// The learner saves, returns to the queue and goes on.
+fn reach_the_time_limit(run: &Run) {
+    let learner = run.learner().id;
+    let before = run.restarts(&learner);
+    let minutes = (run.seconds() / 60.0).ceil() + 1.0;
+    let limit = format!("TimeLimit={minutes}");
+    run.cluster.ask("scontrol", &["update", &format!("jobid={learner}"), &limit]).expect("updated");
+    run.say(&format!("the learner's time limit is {minutes} minutes now"));
+    wait_for("its return to the queue", || (run.learner().state == "PENDING").then_some(()));
+    run.say("the learner is in the queue again");
+    run.wait_for_actors(12);
+    assert_eq!(run.restarts(&learner), before + 1);
+    let page = run.status();
+    assert!(page.contains("incarnation 2"), "{}", run.words());
+    run.gets_on();
+}
+
+fn stop(run: &Run) {
+    run.say(run.slurm("stop", &["run"]).trim());
+    for role in ["learner", "actor"] {
+        assert!(run.tasks(role).is_empty(), "{:?}", run.tasks(role));
+    }
+    wait_for("the end of all processes", || {
+        processes_of(&run.directory()).is_empty().then_some(())
+    });
+    let text = fs::read_to_string(run.directory().join("summary.json")).expect("a summary");
+    let summary: Value = serde_json::from_str(&text).expect("JSON");
+    let books =
+        |name: &str| summary["books"][name].as_u64().unwrap_or_else(|| panic!("{name}\n{summary}"));
+    let received = ["accepted", "duplicate", "rejected", "pending"].map(books);
+    let accepted = ["resident", "evicted", "merged", "lost_in_restart", "waiting"].map(books);
+    println!(
+        "received {} = {received:?}, accepted {} = {accepted:?}",
+        books("received"),
+        books("accepted")
+    );
+    assert_eq!(books("received"), received.iter().sum::<u64>());
+    assert_eq!(books("accepted"), accepted.iter().sum::<u64>());
+    assert_eq!(books("lost_in_restart"), 0, "acked means on disk");
+    let distance = summary["total_variation"].as_f64().expect("a distance");
+    println!("total variation {distance:.4}, bar {TOTAL_VARIATION}");
+    assert!(distance <= TOTAL_VARIATION, "{summary}");
+}
