@@ -28,6 +28,8 @@ const WELL: Duration = Duration::from_secs(300);
 const MOST_DEATHS: u32 = 8;
 /// The pause before the second start; doubles with each death in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before a learner that is to be tried again is tried again.
+const WAIT: Duration = Duration::from_secs(5);
 /// The learner may end by the signal that this process is about to see.
 const SAME_SIGNAL: Duration = Duration::from_secs(2);
 /// For actors, after the end of the run, to leave by themselves.
@@ -146,9 +148,12 @@ impl Job {
                 return Ok((end, self));
             }
             // One that waits for something, as for the end of an older learner, is not ill.
-            if status.code() != Some(i32::from(TRY_AGAIN)) {
+            let pause = if status.code() == Some(i32::from(TRY_AGAIN)) {
+                WAIT
+            } else {
                 self.deaths += 1;
-            }
+                FIRST_PAUSE * (1 << (self.deaths - 1).min(7))
+            };
             tracing::warn!("the learner {}; {}", ending(status), process.last_words());
             if self.deaths == MOST_DEATHS {
                 let reason = format!("the learner died {MOST_DEATHS} times in a row");
@@ -160,7 +165,7 @@ impl Job {
                     let end = if asked == Asked::Leave { End::Leave } else { End::Return };
                     return Ok((end, self));
                 }
-                () = sleep(FIRST_PAUSE * (1 << self.deaths)) => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -172,7 +177,7 @@ impl Job {
         certs::make_for_learner(&run.join("certs"), &hosts)?;
         let mut command: Vec<OsString> = vec![launched.learner_program.clone().into()];
         // A run that has begun is known by its directory.
-        if !run.join("run.json").exists() {
+        if !run.join("run.toml").exists() {
             command.extend(["--run-file".into(), launched.run_file.clone().into()]);
             for (key, value) in &launched.overrides {
                 command.extend(["--set".into(), format!("{key}={value}").into()]);

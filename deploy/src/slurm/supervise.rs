@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::crew::{self, Change};
 use super::folder::Folder;
@@ -35,10 +35,14 @@ impl Supervisor {
 
     /// Looks again and again, until the run is over.
     pub(super) async fn keep(mut self) {
-        let mut looks = interval(LOOK);
+        // Not at once: whoever launched the run may be about to submit the first ones.
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.folder.over().is_none() {
+        loop {
             looks.tick().await;
+            if self.folder.over().is_some() {
+                return;
+            }
             match self.look().await {
                 Ok(Some(done)) => {
                     self.said.clear();

@@ -130,8 +130,14 @@ fn kill_an_actor(run: &Run) {
 
 /// The daemon of a node dies; its actors go on, and others take their places, too.
 fn lose_a_node(run: &mut Run) {
+    let lost: Vec<String> = run
+        .tasks("actor")
+        .into_iter()
+        .filter(|task| task.node == "n3")
+        .map(|task| task.id)
+        .collect();
     run.cluster.kill_node(3);
-    run.say("killed the slurmd of n3");
+    run.say(&format!("killed the slurmd of n3, where {} actors run", lost.len()));
     wait_for("its jobs' end", || {
         let state = run.cluster.ask("sinfo", &["-h", "-n", "n3", "-p", "all", "-o", "%T"])?;
         state.contains("down").then_some(())
@@ -139,6 +145,14 @@ fn lose_a_node(run: &mut Run) {
     run.say("n3 is down; its actors live on");
     run.gets_on();
     run.cluster.start_node(3);
+    run.wait_for_actors(12);
+    wait_for("those that were lost", || {
+        run.start_now();
+        let tasks = run.tasks("actor");
+        let runs = |id: &String| tasks.iter().any(|task| task.id == *id && task.state == "RUNNING");
+        lost.iter().all(|id| runs(id) && run.restarts(id) > 0).then_some(())
+    });
+    run.say("they run again, and their former lives are over");
     run.wait_for_actors(12);
 }
 

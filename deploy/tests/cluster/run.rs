@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
     }
 
     /// Slurm lets a requeued job wait for two minutes, which is long for a test.
-    fn start_now(&self) {
+    pub(crate) fn start_now(&self) {
         for task in ["learner", "actor"].iter().flat_map(|role| self.tasks(role)) {
             let life = (task.id.clone(), self.restarts(&task.id));
             if task.state == "PENDING" && life.1 > 0 && !self.hurried.borrow().contains(&life) {
