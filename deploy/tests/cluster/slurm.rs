@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use nix::unistd::{Uid, User};
 use tempfile::TempDir;
 
 use crate::run::{TRIBUTARY, wait_for};
@@ -127,7 +126,8 @@ impl Cluster {
     }
 
     fn configure(&self) {
-        let user = User::from_uid(Uid::current()).expect("users").expect("a user").name;
+        let user = Command::new("id").arg("-un").output().expect("a user").stdout;
+        let user = String::from_utf8(user).expect("a name").trim().to_owned();
         let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
         let host = host.trim().split('.').next().expect("a name");
         // All are held until the last is known.
