@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::runtime;
 use tokio::time::{Instant, sleep};
 use tributary_actor::surroundings::{Connect, Surroundings};
-use tributary_actor::{ActorConfig, ActorError, Shutdown, run_in};
+use tributary_actor::{ActorConfig, ActorError, Shutdown, SpoolConfig, run_in};
 use tributary_common::registry::Registry;
 use tributary_common::session::refusal::RefusalCode;
 use tributary_proto::credentials::Credentials;
@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long a task waits for a learner: one that was requeued comes back after about two minutes. Later ones find
 /// actors that their own job submits.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// With so much in its spool an actor pauses.
+const SPOOL_BYTES: u64 = 256 << 20;
 
 /// Draws trajectories as a task of a job array
 #[derive(Args)]
@@ -138,6 +141,7 @@ fn config(learner: &str, credentials: &Credentials) -> ActorConfig {
         name: format!("{task}{life}"),
         threads: variable("SLURM_CPUS_PER_TASK").and_then(|cpus| cpus.parse().ok()),
         cache: actor::cache(),
+        spool: Some(SpoolConfig { folder: actor::spool_folder(), limit_bytes: SPOOL_BYTES }),
     }
 }
 
