@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::crew::{self, Change};
 use super::folder::Folder;
@@ -23,6 +23,8 @@ pub(super) struct Supervisor {
     submitted: Option<Instant>,
     /// How long after that none are.
     pause: Duration,
+    /// How many were missing at the last look.
+    missed: usize,
     /// Said last, so that it is not said again and again.
     said: String,
 }
@@ -30,13 +32,12 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Has not looked yet.
     pub(super) fn new(folder: Folder) -> Self {
-        Self { folder, submitted: None, pause: Duration::ZERO, said: String::new() }
+        Self { folder, submitted: None, pause: Duration::ZERO, missed: 0, said: String::new() }
     }
 
     /// Looks again and again, until the run is over.
     pub(super) async fn keep(mut self) {
-        // Not at once: whoever launched the run may be about to submit the first ones.
-        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+        let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
@@ -57,8 +58,15 @@ impl Supervisor {
 
     async fn look(&mut self) -> Result<Option<String>, CommandError> {
         let tasks = scheduler::tasks(&[self.folder.launched.actor_job()]).await?;
-        let change = crew::change(self.folder.wanted()?, &tasks);
-        if let Change::Submit(missing) = &change {
+        let mut change = crew::change(self.folder.wanted()?, &tasks);
+        let missing = if let Change::Submit(missing) = &change { *missing } else { 0 };
+        let missed = std::mem::replace(&mut self.missed, missing);
+        if let Change::Submit(missing) = &mut change {
+            // Those that were there at the last look may be on their way: launch, or scale, submits them.
+            *missing = missed.min(*missing);
+            if *missing == 0 {
+                return Ok(None);
+            }
             if let Some(reason) = self.folder.refused() {
                 self.say(format!(
                     "{missing} actors are missing and not submitted again, since the learner does not \
