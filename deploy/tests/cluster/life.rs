@@ -130,29 +130,29 @@ fn kill_an_actor(run: &Run) {
 
 /// The daemon of a node dies; its actors go on, and others take their places, too.
 fn lose_a_node(run: &mut Run) {
-    let lost: Vec<String> = run
-        .tasks("actor")
-        .into_iter()
-        .filter(|task| task.node == "n3")
-        .map(|task| task.id)
-        .collect();
+    let on_node = |(id, command): &(i32, String)| {
+        let surroundings = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        let surroundings = String::from_utf8_lossy(&surroundings);
+        command.contains(" slurm actor ")
+            && surroundings.split('\0').any(|variable| variable == "SLURMD_NODENAME=n3")
+    };
+    let actors = processes_of(&run.directory()).into_iter().filter(on_node);
+    let old: Vec<i32> = actors.map(|(id, _)| id).collect();
     run.cluster.kill_node(3);
-    run.say(&format!("killed the slurmd of n3, where {} actors run", lost.len()));
-    wait_for("its jobs' end", || {
-        let state = run.cluster.ask("sinfo", &["-h", "-n", "n3", "-p", "all", "-o", "%T"])?;
-        state.contains("down").then_some(())
+    run.say(&format!("killed the slurmd of n3, where {} actors run", old.len()));
+    assert!(!old.is_empty());
+    wait_for("the loss of n3", || {
+        let node = run.cluster.ask("scontrol", &["show", "node", "n3"])?;
+        node.contains("State=DOWN").then_some(())
     });
     run.say("n3 is down; its actors live on");
     run.gets_on();
     run.cluster.start_node(3);
-    run.wait_for_actors(12);
-    wait_for("those that were lost", || {
-        run.start_now();
-        let tasks = run.tasks("actor");
-        let runs = |id: &String| tasks.iter().any(|task| task.id == *id && task.state == "RUNNING");
-        lost.iter().all(|id| runs(id) && run.restarts(id) > 0).then_some(())
+    wait_for("the end of the old processes", || {
+        let now = processes_of(&run.directory());
+        now.iter().all(|(id, _)| !old.contains(id)).then_some(())
     });
-    run.say("they run again, and their former lives are over");
+    run.say("n3 is back; the old processes are gone");
     run.wait_for_actors(12);
 }
 
