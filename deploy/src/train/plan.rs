@@ -125,7 +125,9 @@ pub(crate) fn learner_program(program: &Path) -> Result<PathBuf, CommandError> {
 
 /// Takes the directory that the user named, unless a run lives there.
 pub(crate) fn claim(path: &Path) -> Result<PathBuf, CommandError> {
-    let occupied = ["run.json", "run.toml", "address.json"].iter().find(|f| path.join(f).exists());
+    let occupied = ["run.json", "run.toml", "address.json", "slurm/launch.json"]
+        .iter()
+        .find(|f| path.join(f).exists());
     if let Some(file) = occupied {
         let reason = format!(
             "holds a run already ({file}): go on with it by --resume {}, or give another --run-dir",
