@@ -28,6 +28,18 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Processes that were started with a path of this folder in their surroundings.
+pub(crate) fn started_in(folder: &Path) -> Vec<i32> {
+    let folder = folder.display().to_string();
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let processes = entries.filter_map(|entry| {
+        let id: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let surroundings = fs::read(entry.path().join("environ")).ok()?;
+        String::from_utf8_lossy(&surroundings).contains(&folder).then_some(id)
+    });
+    processes.collect()
+}
+
 /// Processes whose command line names a path in this folder, without those that only look.
 pub(crate) fn processes_of(folder: &Path) -> Vec<(i32, String)> {
     let folder = folder.display().to_string();
@@ -54,7 +66,6 @@ pub(crate) struct Run<'a> {
 pub(crate) struct Task {
     pub(crate) id: String,
     pub(crate) state: String,
-    pub(crate) node: String,
 }
 
 impl<'a> Run<'a> {
@@ -128,10 +139,10 @@ impl<'a> Run<'a> {
         let launch = fs::read(self.directory().join("slurm/launch.json")).expect("launch.json");
         let launch: Value = serde_json::from_slice(&launch).expect("JSON");
         let name = format!("--name=grid-{role}-{}", launch["id"].as_str().expect("an id"));
-        let text = self.cluster.ask("squeue", &["-h", "-r", &name, "-o", "%i %T %N"]);
+        let text = self.cluster.ask("squeue", &["-h", "-r", &name, "-o", "%i %T"]);
         let task = |line: &str| {
             let mut words = line.split(' ').map(str::to_owned);
-            Some(Task { id: words.next()?, state: words.next()?, node: words.next()? })
+            Some(Task { id: words.next()?, state: words.next()? })
         };
         text.unwrap_or_default().lines().filter_map(task).collect()
     }

@@ -206,7 +206,7 @@ impl Drop for Cluster {
         end(&mut self.munge);
         if std::thread::panicking() {
             // What a failed test leaves behind.
-            for (id, _) in crate::run::processes_of(self.path()) {
+            for id in crate::run::started_in(self.path()) {
                 let _ = nix::sys::signal::kill(
                     nix::unistd::Pid::from_raw(id),
                     nix::sys::signal::Signal::SIGKILL,
