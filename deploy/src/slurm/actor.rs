@@ -21,7 +21,7 @@ use super::folder::Folder;
 use super::learner::Signals;
 use crate::credentials::{Address, CredentialOptions};
 use crate::error::{CommandError, TRY_AGAIN};
-use crate::{actor, log};
+use crate::{actor, guard, log};
 
 /// Between two looks at the run directory.
 const LOOK: Duration = Duration::from_secs(2);
@@ -79,7 +79,7 @@ async fn work(
         let Some(address) = next_learner(folder, before.as_ref(), shutdown).await? else {
             return Ok(());
         };
-        let config = config(&address.grpc, &credentials);
+        let config = config(&address.grpc, &credentials)?;
         let connect = follow(folder.clone(), credentials.clone());
         let surroundings = Surroundings { connect, ..Surroundings::default() };
         match run_in(config, registry.clone(), shutdown.clone(), surroundings).await {
@@ -126,7 +126,7 @@ async fn next_learner(
     }
 }
 
-fn config(learner: &str, credentials: &Credentials) -> ActorConfig {
+fn config(learner: &str, credentials: &Credentials) -> Result<ActorConfig, CommandError> {
     let variable = |name| env::var(name).ok();
     let task = match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
         (Some(job), Some(task)) => format!("{job}_{task}"),
@@ -135,14 +135,16 @@ fn config(learner: &str, credentials: &Credentials) -> ActorConfig {
     // A requeued task and the processes of its former life may be connected at the same time.
     let restarts = variable("SLURM_RESTART_COUNT").filter(|count| count != "0");
     let life = restarts.map(|count| format!(" restart {count}")).unwrap_or_default();
-    ActorConfig {
+    Ok(ActorConfig {
         learner: learner.to_owned(),
         credentials: credentials.clone(),
         name: format!("{task}{life}"),
         threads: variable("SLURM_CPUS_PER_TASK").and_then(|cpus| cpus.parse().ok()),
         cache: actor::cache(),
         spool: Some(SpoolConfig { folder: actor::spool_folder(), limit_bytes: SPOOL_BYTES }),
-    }
+        // The learner's certificate says that the user who started it started this actor, too.
+        commands: Some(guard::commands()?),
+    })
 }
 
 /// Connects to the learner that the run directory names now, whichever was asked for.
