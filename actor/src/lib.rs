@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod scoring;
 mod search;
+pub mod shared;
 mod signals;
 pub mod spool;
 pub mod surroundings;

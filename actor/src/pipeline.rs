@@ -22,6 +22,7 @@ use crate::known::KnownObjects;
 use crate::orders::Orders;
 use crate::outside::{self, Commands, Pool};
 use crate::scoring::{Drawn, Record, Scoring};
+use crate::shared::SharedRewards;
 use crate::surroundings::Works;
 use crate::workers::Workers;
 
@@ -55,6 +56,8 @@ pub struct Order {
     pub orders: Option<Arc<Orders>>,
     /// How commands are started, if they may be.
     pub commands: Option<Commands>,
+    /// Who is asked before anything is measured, where rewards are shared.
+    pub shared: Option<Arc<SharedRewards>>,
 }
 
 impl Order {
@@ -80,7 +83,8 @@ impl Order {
         for thread in 0..self.threads {
             let (receiver, sender) = (to_score.clone(), to_session.clone());
             let gate = (gate.clone(), stop.clone());
-            let scoring = Scoring::new(self.reward.clone(), progress.clone(), known.clone(), gate);
+            let scoring = Scoring::new(self.reward.clone(), progress.clone(), known.clone(), gate)
+                .sharing(self.shared.clone(), stop.clone());
             let scoring = if self.orders.is_some() { scoring.of_all_or_nothing() } else { scoring };
             workers.spawn(format!("scoring-{thread}"), move || scoring.run(&receiver, &sender))?;
         }
@@ -228,6 +232,7 @@ mod tests {
             initial: Arc::default(),
             orders: None,
             commands: None,
+            shared: None,
         }
     }
 

@@ -24,11 +24,14 @@ pub enum Edge {
     Queue,
     /// Nothing is measured because the spool is full or cannot be written.
     Spool,
+    /// The reward waits to hear from the learner who knows an object or may measure it, or for
+    /// somebody else's value.
+    Ledger,
 }
 
 impl Edge {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Credit, Self::Weights, Self::Reward, Self::Queue, Self::Spool];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Credit, Self::Weights, Self::Reward, Self::Queue, Self::Spool, Self::Ledger];
 
     fn name(self) -> &'static str {
         match self {
@@ -37,6 +40,7 @@ impl Edge {
             Self::Reward => "reward",
             Self::Queue => "queue",
             Self::Spool => "spool",
+            Self::Ledger => "ledger",
         }
     }
 }
@@ -48,6 +52,8 @@ pub struct Progress {
     pub trajectories: AtomicU64,
     /// Objects measured.
     pub evaluations: AtomicU64,
+    /// Objects whose value somebody else had paid for.
+    pub reused: AtomicU64,
     evaluation_nanoseconds: AtomicU64,
     /// Raw values that were not finite.
     pub non_finite: AtomicU64,
@@ -148,7 +154,7 @@ mod tests {
         progress.measured(3, Duration::from_millis(30));
         let waited = progress.waited_seconds();
         assert_eq!((waited["credit"], waited["queue"], waited["weights"]), (2.0, 0.25, 0.0));
-        assert_eq!(waited.len(), 5);
+        assert_eq!(waited.len(), 6);
         assert_eq!(progress.evaluations.load(Relaxed), 3);
         assert!((progress.evaluation_seconds() - 0.03).abs() < 1e-9);
     }

@@ -1,5 +1,7 @@
 //! Measures finished objects, in calls short enough that none holds up the others for long.
 
+mod sharing;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,6 +21,8 @@ use crate::error::ActorError;
 use crate::gate::Gate;
 use crate::known::KnownObjects;
 use crate::progress::{Edge, Progress};
+use crate::shared::SharedRewards;
+use sharing::Sharing;
 
 /// Trajectories of one lockstep batch, their objects not measured yet.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub struct Record {
 const LONG_CALL: Duration = Duration::from_millis(500);
 /// Objects of a call are doubled when it took less.
 const SHORT_CALL: Duration = Duration::from_millis(50);
+/// The learner is asked for so many objects at once, or for as many as a call has.
+const ASKED: usize = 8;
 /// So many objects in a row that cannot be measured end the actor.
 const HOPELESS: u32 = 100;
 
@@ -91,6 +97,8 @@ pub struct Scoring {
     hopeless: u32,
     /// Shut while nothing may be paid for, with what ends that wait.
     gate: (Arc<Gate>, CancellationToken),
+    /// Who is asked first, where rewards are shared, and until when.
+    shared: Option<Sharing>,
 }
 
 impl Scoring {
@@ -104,7 +112,17 @@ impl Scoring {
     ) -> Self {
         let outputs = reward.outputs().len();
         let (call, failures_in_a_row, hopeless) = (1, 0, HOPELESS);
-        Self { reward, outputs, progress, known, call, failures_in_a_row, hopeless, gate }
+        let shared = None;
+        Self { reward, outputs, progress, known, call, failures_in_a_row, hopeless, gate, shared }
+    }
+
+    /// Asks the learner before it measures, and waits for nobody any more when `stop` is cancelled.
+    pub(crate) fn sharing(
+        self,
+        shared: Option<Arc<SharedRewards>>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { shared: shared.map(|rewards| Sharing { rewards, stop }), ..self }
     }
 
     /// Ends the actor at the first object that cannot be measured: a lockstep run would wait for it
@@ -131,8 +149,12 @@ impl Scoring {
                 if !self.progress.waiting(Edge::Queue, || gate.wait(stop)) {
                     return Ok(());
                 }
-                let call: Vec<Candidate> = left.drain(..self.call.min(left.len())).collect();
-                let measured = self.measure(call, policy, setting)?;
+                let most = if self.shared.is_some() { self.call.max(ASKED) } else { self.call };
+                let call: Vec<Candidate> = left.drain(..most.min(left.len())).collect();
+                let measured = match self.shared.clone() {
+                    Some(shared) => self.share(&shared, call, policy, setting)?,
+                    None => self.measure(call, policy, setting)?,
+                };
                 if answer.is_some() {
                     let raw = |record: &Option<Record>| record.as_ref().map(|one| one.raw.clone());
                     answered.extend(measured.iter().map(raw));

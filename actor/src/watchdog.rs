@@ -102,6 +102,9 @@ fn reason(edge: Option<Edge>) -> &'static str {
             "waits for room in its spool: nothing in it is acked, or its disk fails"
         }
         Some(Edge::Reward | Edge::Queue) => "waits for the reward: one call takes this long",
+        Some(Edge::Ledger) => {
+            "waits to hear from the learner who knows its objects or may measure them"
+        }
         None => "waits for nobody it knows of: the environment or the network may be slow",
     }
 }

@@ -3,6 +3,7 @@
 //! a policy learned; the ledger of what was measured and accepted. No network I/O, no threads, no libtorch.
 
 pub mod checkpoint;
+pub mod claims;
 pub mod crash;
 pub mod data_set;
 pub mod environment;

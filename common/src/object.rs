@@ -18,6 +18,17 @@ pub enum Object {
 }
 
 impl Object {
+    /// As JSON.
+    pub fn json(&self) -> String {
+        // Texts and numbers always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The inverse of [`json`](Self::json).
+    pub fn of_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
     /// What a text may mean, likeliest first: several numbers or words, separated by white space or
     /// as a JSON list, or the text as it is. Every object is among the readings of its own text,
     /// if no word of it holds white space.

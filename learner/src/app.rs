@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tributary_common::ledger::LedgerError;
-use tributary_common::registry::Registry;
+use tributary_common::ledger::{FILE, Ledger, LedgerError, LedgerReader};
+use tributary_common::registry::{Registry, Task};
 use tributary_proto::limits;
 
+use crate::claims::Claims;
 use crate::doors::Doors;
 use crate::entropy::Entropy;
 use crate::error::LearnerError;
@@ -31,7 +32,7 @@ use crate::record::{Record, Recorder, RunNames, Summary};
 use crate::resume::Beginning;
 use crate::roster::Roster;
 use crate::run_directory::RunDirectory;
-use crate::service::{self, RunFacts, ServiceDeps};
+use crate::service::{self, RunFacts, ServiceDeps, SharedRewards};
 use crate::threads::spawn;
 use crate::training::{TrainError, Training};
 use crate::view::Observer;
@@ -108,6 +109,23 @@ pub async fn run(
     }
 }
 
+/// The desk at which actors ask before they measure, if they do. What the actors known to the ledger
+/// may still be measuring is not granted at once.
+fn shared_rewards(
+    facts: &RunFacts,
+    task: &Task,
+    directory: &RunDirectory,
+    ledger: &Ledger,
+) -> Result<Option<Arc<Claims>>, LedgerError> {
+    if !facts.run_file.reward.is_shared() {
+        return Ok(None);
+    }
+    let reader = LedgerReader::open(&directory.join(FILE))?;
+    let missing = ledger.sessions().actors().collect();
+    let reward = Arc::clone(&task.undelayed);
+    Ok(Some(Arc::new(Claims::new(facts.incarnation, reader, reward, missing))))
+}
+
 /// Why the ledger's thread had to end; never, if it did not have to.
 async fn failed(failure: oneshot::Receiver<LedgerError>) -> LedgerError {
     match failure.await {
@@ -139,6 +157,7 @@ impl App {
             sessions,
             ..
         } = prepared;
+        let claims = shared_rewards(&facts, &task, &directory, &ledger)?;
         let facts = Arc::new(facts);
         let exploration = &facts.run_file.exploration;
         // At most `Exploration::MOST_SETTINGS`.
@@ -162,6 +181,9 @@ impl App {
             Some((committer, _)) => Arc::new(committer.clone()),
             None => Arc::new(NothingKept),
         };
+        let shared = claims.clone().zip(commits.as_ref());
+        let shared = shared
+            .map(|(claims, (committer, _))| SharedRewards { claims, committer: committer.clone() });
         let stop = CancellationToken::new();
         let (publisher, newest) = Publisher::new();
         let (arrivals, arriving) = mpsc::channel(ARRIVALS);
@@ -177,6 +199,7 @@ impl App {
             arriving,
             compared: Arc::clone(&compared),
             commits,
+            claims: claims.clone(),
             ledger_failed,
         };
         let common = Common {
@@ -196,6 +219,9 @@ impl App {
         let Doors { grpc, http } = Doors::new(grpc, http, security, &mut registry);
         let shown = Shown { registry: Arc::new(registry), board: Arc::clone(&observer.board) };
         tokio::spawn(http::serve(http.0, http.1, shown, stop.child_token()));
+        if let Some(claims) = claims {
+            tokio::spawn(claims.watch(stop.child_token()));
+        }
         let (watched, until) = (observer.clone(), stop.child_token());
         spawn("watchdog", move || watchdog::watch(&watched, &until))?;
         let deps = ServiceDeps {
@@ -204,6 +230,7 @@ impl App {
             keeper,
             entropy: Entropy::System,
             lockstep,
+            shared,
             arrivals,
             newest,
             observer: observer.clone(),

@@ -74,7 +74,7 @@ impl Edge {
 
 /// What actors may call their waits: other names are counted together, so that no actor makes the
 /// learner keep names without end.
-const OF_ACTORS: [&str; 5] = ["credit", "weights", "reward", "queue", "spool"];
+const OF_ACTORS: [&str; 6] = ["credit", "weights", "reward", "queue", "spool", "ledger"];
 
 /// The name under which an actor's wait is counted.
 pub fn of_actors(name: &str) -> &'static str {

@@ -11,6 +11,7 @@ pub mod average;
 pub mod batch;
 pub mod callers;
 pub mod checkpoint;
+pub mod claims;
 pub mod dead_letters;
 mod doors;
 pub mod durable;

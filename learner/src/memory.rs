@@ -17,6 +17,10 @@ const RECORDS: u64 = 64 * (64 << 10);
 const STATES: u64 = 5 * 5 * 4;
 /// Copies of replay for checkpoints: one waits, one is written, also as columns of bytes and as a file.
 const REPLAY_COPIES: u64 = 4;
+/// Two generations of values that were asked for lately.
+const VALUES: u64 = 32 << 20;
+/// Objects that an actor holds or awaits, answers to one question, results that wait for the disk.
+const CLAIMS: u64 = 6 << 20;
 /// Both published sets, their bytes, and the trainer's copies of them.
 const PUBLISHED: u64 = 6 * 4;
 
@@ -51,16 +55,18 @@ pub struct Sizes {
     pub max_steps: u64,
     /// Data files that actors fetch.
     pub assets: u64,
+    /// Whether actors ask before they measure.
+    pub is_shared: bool,
 }
 
 impl MemoryBound {
     /// Of a learner with these sessions and sizes.
     pub fn new(sessions: &SessionsConfig, sizes: &Sizes) -> Self {
-        let Sizes { parameters, capacity, max_steps, assets } = *sizes;
+        let Sizes { parameters, capacity, max_steps, assets, is_shared } = *sizes;
         let row = |what, fixed, per_session| Row { what, fixed, per_session };
         let message = limits::SESSION_MESSAGE_BYTES as u64;
         let windows = 2 * u64::from(limits::WINDOW_BYTES);
-        let rows = vec![
+        let mut rows = vec![
             row(
                 "records received and not settled",
                 BYTES_PER_CREDIT * sessions.budget_bytes,
@@ -79,6 +85,9 @@ impl MemoryBound {
             row("data files", assets, 0),
             row("threads and tables", FIXED, 0),
         ];
+        if is_shared {
+            rows.push(row("claims", VALUES, CLAIMS));
+        }
         let copy = 140 + 8 * max_steps;
         let replay = capacity.saturating_mul(300 + 4 * max_steps + REPLAY_COPIES * copy);
         Self { rows, most_sessions: sessions.most_sessions as u64, replay }
@@ -134,8 +143,11 @@ mod tests {
             window_bytes: 1 << 20,
             record_bytes: 200,
         };
-        let sizes = Sizes { parameters: 1_000, capacity: 10, max_steps: 25, assets: 7 };
+        let (is_shared, assets) = (false, 7);
+        let sizes = Sizes { parameters: 1_000, capacity: 10, max_steps: 25, assets, is_shared };
         let bound = MemoryBound::new(&sessions, &sizes);
+        let sharing = MemoryBound::new(&sessions, &Sizes { is_shared: true, ..sizes });
+        assert_eq!(sharing.with_sessions(2), bound.with_sessions(2) + VALUES + 2 * CLAIMS);
         assert_eq!(bound.replay(), 10 * (300 + 100 + 4 * 340));
         let fixed = (128 << 20) + 24_000 + 100_000 + (4 << 20) + 7 + (32 << 20);
         assert_eq!(bound.with_sessions(0), fixed);

@@ -156,6 +156,7 @@ impl Prepared {
             capacity: run_file.replay.capacity as u64,
             max_steps: self.task.environment.max_steps() as u64,
             assets: assets.iter().map(|(asset, _)| asset.size).sum(),
+            is_shared: run_file.reward.is_shared(),
         };
         MemoryBound::new(&self.sessions, &sizes)
     }

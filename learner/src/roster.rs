@@ -219,6 +219,11 @@ impl Roster {
         Ok(Joined { admission, setting, outbox, saved, forgotten })
     }
 
+    /// Whether this is the actor's session now and the secret its own.
+    pub fn proves(&self, session: SessionKey, secret: Secret) -> bool {
+        lock(&self.inner).sessions.proves(session, secret)
+    }
+
     /// The actor has shown the right fingerprints: it gets credit, or is told to leave.
     ///
     /// # Errors

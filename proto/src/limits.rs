@@ -12,6 +12,8 @@ use crate::v1::assets_client::AssetsClient;
 use crate::v1::assets_server::{Assets, AssetsServer};
 use crate::v1::control_client::ControlClient;
 use crate::v1::control_server::{Control, ControlServer};
+use crate::v1::rewards_client::RewardsClient;
+use crate::v1::rewards_server::{Rewards, RewardsServer};
 use crate::v1::sessions_client::SessionsClient;
 use crate::v1::sessions_server::{Sessions, SessionsServer};
 use crate::v1::weights_client::WeightsClient;
@@ -51,10 +53,27 @@ pub const RUN_FILE_BYTES: usize = MIB;
 pub const TEXT_BYTES: usize = KIB;
 /// Epochs with leftovers in one Hello: about as many as a session message holds.
 pub const LEFTOVERS: usize = 8 * KIB;
+/// Keys in one question: what fits into a message of an actor.
+pub const CLAIM_KEYS: usize = 12 * KIB;
+/// Objects that one actor may measure or wait for at the same time; bounds what it makes the learner
+/// remember, and the claims in its Hello.
+pub const RUNNING_CLAIMS: usize = 4 * KIB;
+/// Results in one message, whatever their bytes.
+pub const RESULTS: usize = 4 * KIB;
+/// Bytes that a message of results, or of answers, aims at.
+pub const RESULTS_BYTES: usize = 256 * KIB;
+/// How long the right to measure an object lasts unless it is renewed.
+pub const LEASE: Duration = Duration::from_secs(60);
+/// How long such rights outlive the stream of whoever has them.
+pub const LEASE_GRACE: Duration = Duration::from_secs(10);
+/// How long a restarted learner waits for the actors that it knows before it grants anything.
+pub const CLAIMS_RECOVERY: Duration = Duration::from_secs(10);
+/// When an actor that has asked for too much may ask again.
+pub const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// Entries of the maps and lists in reports.
 pub const REPORT_ENTRIES: usize = 64;
 
-/// Streams of one connection; an actor needs three. tonic's `None` removes hyper's own bound.
+/// Streams of one connection; an actor needs four. tonic's `None` removes hyper's own bound.
 pub const STREAMS: u32 = 16;
 /// Headers of one request: a token and a few names.
 pub const HEADER_LIST_BYTES: u32 = 16 * KIB as u32;
@@ -222,6 +241,7 @@ macro_rules! with_message_limits {
 with_message_limits!(sessions_client -> SessionsClient, sessions_server -> SessionsServer<Sessions>);
 with_message_limits!(weights_client -> WeightsClient, weights_server -> WeightsServer<Weights>);
 with_message_limits!(assets_client -> AssetsClient, assets_server -> AssetsServer<Assets>);
+with_message_limits!(rewards_client -> RewardsClient, rewards_server -> RewardsServer<Rewards>);
 with_message_limits!(control_client -> ControlClient, control_server -> ControlServer<Control>);
 
 #[cfg(test)]

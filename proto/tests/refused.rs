@@ -96,8 +96,16 @@ fn hellos() {
                 let leftovers = &mut h.resume.as_mut().unwrap().leftovers;
                 *leftovers = vec![leftovers[0]; limits::LEFTOVERS + 1];
             }),
-            ("resume.claims", |h| {
+            ("running_claim.lease_id", |h| {
                 h.resume.as_mut().unwrap().claims.push(v1::RunningClaim::default());
+            }),
+            ("running_claim.key", |h| {
+                let claim = v1::RunningClaim { key: vec![1; 31], lease_id: 1 };
+                h.resume.as_mut().unwrap().claims.push(claim);
+            }),
+            ("resume.claims", |h| {
+                let claim = v1::RunningClaim { key: vec![1; 32], lease_id: 1 };
+                h.resume.as_mut().unwrap().claims = vec![claim; limits::RUNNING_CLAIMS + 1];
             }),
         ],
     );

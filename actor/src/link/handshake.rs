@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Streaming;
 use tributary_common::network::Network;
 use tributary_common::random::{Purpose, Stream};
@@ -25,6 +26,7 @@ use super::{Break, Link, Work};
 use crate::data_files::{self, FetchError};
 use crate::error::ActorError;
 use crate::pipeline::Order;
+use crate::shared::{Inquiry, SharedRewards};
 use crate::surroundings::Works;
 use crate::weights::Subscription;
 
@@ -56,6 +58,7 @@ impl Link {
         let (surroundings, dialer) = (self.surroundings.clone(), self.dialer.clone());
         let line = self.meanwhile(async move { surroundings.connect(&dialer).await }).await?;
         let channel = line.map_err(|error| Break::lost(self.dialer.explained(&error)))?;
+        let line = channel.clone();
         let (up, outbox) = mpsc::channel(OUTBOX);
         let hello = self.hello()?;
         say(&up, ActorEvent::Hello(hello)).await?;
@@ -91,6 +94,7 @@ impl Link {
             }
         };
         say(&up, ActorEvent::Ready(fingerprints)).await?;
+        self.questions.send_replace(Some((welcome.identity, line)));
         self.lost_since = Instant::now();
         self.back_off.succeeded();
         let report_every = welcome.progress_every.clamp(REPORTS[0], REPORTS[1]);
@@ -110,6 +114,11 @@ impl Link {
             threads: self.config.threads.unwrap_or_default() as u32,
             resume,
             attempt: Some(self.next_attempt()),
+            claims: self
+                .work
+                .as_ref()
+                .and_then(|work| work.shared.as_ref())
+                .map_or_else(Vec::new, |shared| shared.running()),
         })
     }
 
@@ -144,9 +153,12 @@ impl Link {
         if largest > limits::RECORD_BYTES {
             return Err(ActorError::TooLarge { largest, most: limits::RECORD_BYTES }.into());
         }
+        let shared = run_file.reward.is_shared();
+        let shared = shared.then(|| Arc::new(SharedRewards::new(Arc::clone(&task.undelayed))));
         let order = Order {
             environment: task.environment,
             reward: task.reward,
+            shared,
             exploration: run_file.exploration.clone(),
             setting: welcome.exploration_setting,
             seed: welcome.seed,
@@ -190,7 +202,14 @@ impl Link {
             random: Stream::new(self.random.bits(), Purpose::Walk, 0, 0),
         };
         let weights = tokio::spawn(subscription.run());
-        Ok(Work { run: welcome.run, fingerprints: task.fingerprints, pipeline, weights })
+        let shared = task.order.shared;
+        let asking = shared.clone().map(|shared| {
+            let session = self.questions.subscribe();
+            let random = Stream::new(self.random.bits(), Purpose::Walk, 0, 0);
+            AbortOnDropHandle::new(tokio::spawn(Inquiry { shared, session, random }.run()))
+        });
+        let fingerprints = task.fingerprints;
+        Ok(Work { run: welcome.run, fingerprints, pipeline, weights, shared, _asking: asking })
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -36,6 +37,7 @@ use crate::orders::Orders;
 use crate::pipeline::Pipeline;
 use crate::progress::{Edge, Progress};
 use crate::scoring::Record;
+use crate::shared::{self, SharedRewards};
 use crate::spool::{Adopted, Adoption, Spool};
 use crate::surroundings::Surroundings;
 use crate::{ActorConfig, Outcome, Shutdown, watchdog};
@@ -102,6 +104,8 @@ pub(crate) struct Link {
     surroundings: Surroundings,
     dialer: Dialer,
     session: ActorSession<Record>,
+    /// The session over which questions may be asked.
+    questions: watch::Sender<shared::Session>,
     newest: Arc<Newest>,
     /// In a lockstep run: what the learner told this actor to draw.
     orders: Arc<Orders>,
@@ -138,6 +142,9 @@ struct Work {
     fingerprints: Fingerprints,
     pipeline: Pipeline,
     weights: JoinHandle<()>,
+    /// Who is asked before anything is measured, where rewards are shared.
+    shared: Option<Arc<SharedRewards>>,
+    _asking: Option<AbortOnDropHandle<()>>,
 }
 
 impl Drop for Work {
@@ -172,6 +179,7 @@ impl Link {
             registry,
             shutdown,
             session: ActorSession::default(),
+            questions: watch::Sender::new(None),
             newest: Arc::default(),
             orders: Arc::default(),
             _stop_at_the_end: stop.clone().drop_guard(),
@@ -205,6 +213,7 @@ impl Link {
                 ended = self.connection() => ended,
             };
             self.session.disconnect();
+            self.questions.send_replace(None);
             // The learner gives them out again.
             self.orders.clear();
             let (reason, retry_after) = match ended {

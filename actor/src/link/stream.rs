@@ -12,7 +12,7 @@ use tributary_proto::{limits, v1};
 
 use super::handshake::{Connection, next, say};
 use super::keeping::{Intake, kept};
-use super::{Break, Link};
+use super::{Break, Link, Work};
 use crate::columns;
 use crate::error::ActorError;
 use crate::progress::Edge;
@@ -159,8 +159,9 @@ impl Link {
 
     /// Whether everything is sent and acked, and nothing more will come.
     fn is_finished(&self) -> bool {
-        self.session.is_drained()
-            && self.work.as_ref().is_none_or(|work| work.pipeline.is_finished())
+        let is_told = |work: &Work| work.shared.as_ref().is_none_or(|shared| shared.unacked() == 0);
+        let is_done = |work: &Work| work.pipeline.is_finished() && is_told(work);
+        self.session.is_drained() && self.work.as_ref().is_none_or(is_done)
     }
 
     /// For whom the session waits now.

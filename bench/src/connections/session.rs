@@ -63,6 +63,7 @@ impl Session {
             process: std::process::id(),
             threads: 1,
             resume: None,
+            claims: vec![],
         };
         up.send(ActorEvent::Hello(hello).into()).await?;
         let open = limits::sessions_client(line).open(ReceiverStream::new(messages)).await?;

@@ -134,6 +134,7 @@ fn deps(
 ) -> ServiceDeps {
     ServiceDeps {
         lockstep: None,
+        shared: None,
         facts: parts.facts,
         roster: Arc::clone(&observer.roster),
         keeper,

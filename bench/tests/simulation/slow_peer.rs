@@ -57,6 +57,7 @@ async fn fall_asleep(heard: mpsc::Sender<u64>) -> turmoil::Result {
         threads: 1,
         resume: None,
         attempt: None,
+        claims: vec![],
     };
     up.send(ActorEvent::Hello(hello).into()).await?;
     let mut client = limits::sessions_client(channel);

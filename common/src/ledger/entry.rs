@@ -1,5 +1,6 @@
 //! What is written into the ledger.
 
+use crate::claims::asker::Evaluated;
 use crate::ids::{ActorId, Epoch, PolicyVersion, Seq};
 use crate::object::Object;
 use crate::reward::ObjectKey;
@@ -91,6 +92,17 @@ pub struct Opened {
     pub time: f64,
 }
 
+/// An evaluation that its actor told of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// What was measured, and what came of it.
+    pub evaluated: Evaluated,
+    /// Who measured.
+    pub actor: ActorId,
+    /// Seconds since 1970, for people.
+    pub time: f64,
+}
+
 /// One thing that a commit holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
@@ -98,6 +110,8 @@ pub enum Entry {
     Decided(Decided),
     /// A session was opened.
     Opened(Opened),
+    /// Objects were measured, or could not be.
+    Evaluated(Vec<Evaluation>),
 }
 
 /// A row of `accepted`: everything that putting it into replay again needs.

@@ -22,10 +22,12 @@ mod tests;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::claims::Finding;
 use crate::crash;
 use crate::ids::{Incarnation, RunId};
 use crate::reward::ObjectKey;
@@ -36,7 +38,9 @@ use actors::{Actors, Changes};
 pub use columns::readable;
 use columns::{key, signed, unsigned};
 pub use disk::Journal;
-pub use entry::{Accepted, AcceptedRow, Decided, Entry, Observation, Opened, Record, Verdict};
+pub use entry::{
+    Accepted, AcceptedRow, Decided, Entry, Evaluation, Observation, Opened, Record, Verdict,
+};
 pub use error::LedgerError;
 use objects::Repeats;
 pub use reader::{LedgerReader, ObjectRow};
@@ -61,6 +65,7 @@ pub struct Ledger {
     incarnation: Incarnation,
     actors: Actors,
     next_ordinal: u64,
+    repeats: Repeats,
 }
 
 impl Ledger {
@@ -87,7 +92,14 @@ impl Ledger {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let log = PathBuf::from(log);
-        Ok(Self { connection, log, journal, incarnation, actors, next_ordinal })
+        let repeats = Repeats::Keep;
+        Ok(Self { connection, log, journal, incarnation, actors, next_ordinal, repeats })
+    }
+
+    /// Of a run whose actors tell of each evaluation by itself: records bring nothing new.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { repeats: Repeats::Once, ..self }
     }
 
     /// How its commits are kept whole.
@@ -113,17 +125,21 @@ impl Ledger {
     pub fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
         let mut changes = Changes::default();
         let mut next_ordinal = self.next_ordinal;
-        let actors = &self.actors;
+        let (actors, repeats) = (&self.actors, self.repeats);
         write(&mut self.connection, self.incarnation, |transaction| {
             for entry in entries {
                 match entry {
                     Entry::Decided(decided) => {
                         changes.decide(actors, decided)?;
-                        next_ordinal += insert(transaction, decided, next_ordinal)?;
+                        next_ordinal += insert(transaction, decided, next_ordinal, repeats)?;
                     }
                     Entry::Opened(opened) => {
                         changes.open(actors, opened);
                         issued(transaction, opened)?;
+                    }
+                    Entry::Evaluated(evaluations) => {
+                        let mut all = evaluations.iter();
+                        all.try_for_each(|one| objects::evaluate(transaction, one))?;
                     }
                 }
             }
@@ -178,6 +194,14 @@ impl Ledger {
         })?;
         self.shorten_log()?;
         Ok(deleted)
+    }
+
+    /// What is known of an object.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
+        objects::find(&self.connection, key)
     }
 
     /// Distinct objects that were measured.
@@ -280,11 +304,12 @@ fn insert(
     transaction: &Transaction<'_>,
     decided: &Decided,
     next_ordinal: u64,
+    repeats: Repeats,
 ) -> Result<u64, LedgerError> {
     let mut accepted = 0;
     for (seq, record) in (decided.first.0..).zip(&decided.records) {
         if let Some(observation) = &record.observation {
-            objects::observe(transaction, observation, Repeats::Keep)?;
+            objects::observe(transaction, observation, repeats)?;
         }
         let Verdict::Accepted(trajectory) = &record.verdict else { continue };
         let expected = next_ordinal + accepted;

@@ -1,13 +1,15 @@
 //! Reading a ledger, also while its run goes on.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Row};
 
 use super::columns::{actor, key, policy, raw_values, real, unsigned};
 use super::error::LedgerError;
-use super::schema;
+use super::{objects, schema};
+use crate::claims::Finding;
 use crate::ids::{ActorId, Incarnation, PolicyVersion};
 use crate::reward::ObjectKey;
 
@@ -30,7 +32,7 @@ pub struct ObjectRow {
     pub time: f64,
     /// Records that ended in it.
     pub seen: u64,
-    /// "measured" or "known".
+    /// "measured", "known" or "failed".
     pub status: String,
 }
 
@@ -61,6 +63,14 @@ impl LedgerReader {
     /// The disk's.
     pub fn newest_incarnation(&self) -> Result<Incarnation, LedgerError> {
         schema::owner(&self.connection).map(|(_, incarnation)| incarnation)
+    }
+
+    /// What is known of an object.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
+        objects::find(&self.connection, key)
     }
 
     /// How many objects there are, or those of which a condition in SQL on the columns of `objects`

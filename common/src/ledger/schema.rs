@@ -31,7 +31,7 @@ CREATE TABLE objects (
   policy_step INTEGER NOT NULL,
   time REAL NOT NULL,              -- seconds since 1970
   seen INTEGER NOT NULL,           -- records that ended in it
-  status TEXT NOT NULL             -- 'measured', or 'known': from a file, not paid for
+  status TEXT NOT NULL             -- 'measured', 'known' (from a file, not paid for) or 'failed'
 ) STRICT;
 CREATE TABLE evaluations (
   id INTEGER PRIMARY KEY,
@@ -41,8 +41,12 @@ CREATE TABLE evaluations (
   actor INTEGER NOT NULL,
   policy_incarnation INTEGER NOT NULL,
   policy_step INTEGER NOT NULL,
-  time REAL NOT NULL
+  time REAL NOT NULL,
+  status TEXT NOT NULL DEFAULT 'measured',  -- or 'failed'
+  error TEXT,                               -- why it failed
+  lease INTEGER                             -- under which it was done, where rewards are shared
 ) STRICT;
+CREATE INDEX evaluations_of_object ON evaluations (object_id);
 CREATE TABLE accepted (
   ordinal INTEGER PRIMARY KEY,     -- trajectories accepted before it
   key BLOB NOT NULL,
@@ -89,6 +93,7 @@ pub(super) fn claim(
         let row = "INSERT INTO run VALUES (1, ?1, 0, 0, ?2)";
         transaction.execute(row, params![run.to_string(), forgotten])?;
     }
+    grow(transaction)?;
     let (theirs, newest) = owner(transaction)?;
     if theirs != run.to_string() {
         return Err(LedgerError::OtherRun { ours: run.to_string(), theirs });
@@ -97,6 +102,21 @@ pub(super) fn claim(
         return Err(LedgerError::Fenced { ours: incarnation, newest });
     }
     transaction.execute("UPDATE run SET incarnation = ?1", [incarnation.0])?;
+    Ok(())
+}
+
+/// Gives a ledger of an earlier release what later ones have; earlier ones can do without.
+fn grow(transaction: &Transaction<'_>) -> Result<(), LedgerError> {
+    let has = "SELECT count(*) FROM pragma_table_info('evaluations') WHERE name = 'lease'";
+    let has: i64 = transaction.query_row(has, [], |row| row.get(0))?;
+    if has == 0 {
+        transaction.execute_batch(
+            "ALTER TABLE evaluations ADD COLUMN status TEXT NOT NULL DEFAULT 'measured';
+             ALTER TABLE evaluations ADD COLUMN error TEXT;
+             ALTER TABLE evaluations ADD COLUMN lease INTEGER;
+             CREATE INDEX IF NOT EXISTS evaluations_of_object ON evaluations (object_id);",
+        )?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,8 @@ mod soak;
 use nix::errno::Errno;
 
 use super::*;
+use crate::claims::asker::Evaluated;
+use crate::claims::{LeaseId, Outcome};
 use crate::crash::{Armed, arm};
 use crate::ids::{ActorId, Epoch, PolicyVersion, Seq};
 use crate::object::Object;
@@ -284,4 +286,72 @@ fn actors_that_are_forgotten_leave_their_books() {
     let count: i64 =
         ledger.connection.query_row("SELECT count(*) FROM actors", [], |row| row.get(0)).unwrap();
     assert_eq!(count, 1);
+}
+
+fn evaluation(cell: i64, outcome: Outcome, lease: u64) -> Entry {
+    let Observation { key, object, .. } = observation(cell, 0.0);
+    let (lease, policy) = (Some(LeaseId(lease)), None);
+    let evaluated =
+        Evaluated { key, object, outcome, is_transient: false, seconds: 2.0, lease, policy };
+    Entry::Evaluated(vec![Evaluation { evaluated, actor: ACTOR, time: 1e9 }])
+}
+
+fn evaluations(ledger: &Ledger) -> Vec<(String, Option<String>)> {
+    let select = "SELECT status, error FROM evaluations ORDER BY id";
+    let mut statement = ledger.connection.prepare(select).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn an_evaluation_is_a_row_once_whether_it_is_told_or_comes_with_its_record_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path(), 1).unwrap().shared();
+    let raw = |cell: i64| Outcome::Measured(vec![cell as f64, f64::NEG_INFINITY]);
+    ledger.commit(&[opened(1), evaluation(5, raw(5), 7)]).unwrap();
+    // Told again behind a lost ack, then its record; another object's record comes first.
+    ledger.commit(&[evaluation(5, raw(5), 7)]).unwrap();
+    ledger.commit(&[decided(0, 0, vec![accepted(0, 5), accepted(1, 6)])]).unwrap();
+    ledger.commit(&[evaluation(6, raw(6), 8)]).unwrap();
+    assert_eq!((evaluations(&ledger).len(), ledger.paid().unwrap()), (2, 2));
+    // Under another lease it was paid for again.
+    ledger.commit(&[evaluation(5, raw(5), 9)]).unwrap();
+    assert_eq!((evaluations(&ledger).len(), ledger.paid().unwrap()), (3, 2));
+    let finding = ledger.find(observation(5, 0.0).key).unwrap().unwrap();
+    assert_eq!((&finding.outcome, finding.actor, finding.seconds), (&raw(5), ACTOR, 2.0));
+    let seen: Vec<u64> = rows(folder.path(), None).iter().map(|row| row.seen).collect();
+    assert_eq!(seen, [1, 1]);
+}
+
+#[test]
+fn what_cannot_be_measured_is_a_row_until_somebody_measures_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path(), 1).unwrap().shared();
+    let failed = Outcome::Failed("no fold".to_owned());
+    ledger.commit(&[opened(1), evaluation(5, failed.clone(), 7)]).unwrap();
+    let key = observation(5, 0.0).key;
+    assert_eq!(ledger.find(key).unwrap().unwrap().outcome, failed);
+    assert_eq!(evaluations(&ledger), [("failed".to_owned(), Some("no fold".to_owned()))]);
+    assert_eq!(ledger.paid().unwrap(), 0);
+    ledger.commit(&[decided(0, 0, vec![accepted(0, 5)])]).unwrap();
+    let measured = Outcome::Measured(vec![5.0, f64::NEG_INFINITY]);
+    assert_eq!(ledger.find(key).unwrap().unwrap().outcome, measured);
+    assert_eq!((evaluations(&ledger).len(), ledger.paid().unwrap()), (2, 1));
+    assert_eq!(rows(folder.path(), Some("value = 5")).len(), 1);
+}
+
+#[test]
+fn a_ledger_of_an_earlier_release_grows_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path(), 1).unwrap();
+    ledger.commit(&[opened(1), decided(0, 0, vec![accepted(0, 5)])]).unwrap();
+    for column in ["status", "error", "lease"] {
+        let drop = format!("ALTER TABLE evaluations DROP COLUMN {column}");
+        ledger.connection.execute(&drop, []).unwrap();
+    }
+    ledger.close().unwrap();
+    let mut ledger = open(folder.path(), 2).unwrap().shared();
+    ledger.commit(&[evaluation(6, Outcome::Failed("x".to_owned()), 1)]).unwrap();
+    let words: Vec<String> = evaluations(&ledger).into_iter().map(|(status, _)| status).collect();
+    assert_eq!(words, ["measured", "failed"]);
 }

@@ -1,7 +1,6 @@
 //! The values that are in effect, each beside its default.
 
 use super::description::{Description, described};
-use super::reader::SharedRewardKeys;
 use super::{RunFile, SECTIONS, Section, Toml};
 
 /// A key that applies in a run, with its value.
@@ -35,7 +34,7 @@ impl RunFile {
         environment: Description,
         reward: Description,
     ) -> Vec<(&'static str, Vec<Effective>)> {
-        let shared = SharedRewardKeys { durable: self.reward.durable, delay: self.reward.delay };
+        let shared = self.reward.shared_keys();
         let (own, shared) = (in_effect(reward), in_effect(described(&shared)));
         let keys = [
             in_effect(described(&self.run)),

@@ -81,8 +81,23 @@ pub struct Reward {
     pub section: Section,
     /// Whether accepted trajectories survive the learner's death; the kind decides when not given.
     pub durable: Option<bool>,
+    /// Whether actors ask before they measure; as `durable` when not given.
+    pub shared: Option<bool>,
     /// Sleep for every object that is evaluated, to stand for an expensive reward.
     pub delay: Option<Duration>,
+}
+
+impl Reward {
+    /// Whether actors ask the learner's ledger before they measure.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.durable == Some(true) && self.shared != Some(false)
+    }
+
+    fn shared_keys(&self) -> SharedRewardKeys {
+        let Self { durable, shared, delay, .. } = *self;
+        SharedRewardKeys { durable, shared, delay }
+    }
 }
 
 /// What a run is, as the user wrote it, with the defaults filled in.
@@ -207,7 +222,7 @@ impl RunFile {
 
     /// Each section with its keys and effective values, in the order of [`SECTIONS`].
     fn entries(&self) -> [(&'static str, Vec<(String, Toml)>); 10] {
-        let shared = SharedRewardKeys { durable: self.reward.durable, delay: self.reward.delay };
+        let shared = self.reward.shared_keys();
         let entries = [
             written(&self.run),
             self.environment.entries(Vec::new()),

@@ -61,7 +61,7 @@ impl Reader {
     pub(super) fn reward(&mut self) -> Reward {
         let mut shared = SharedRewardKeys::default();
         let section = self.kinded("reward", &mut shared);
-        Reward { section, durable: shared.durable, delay: shared.delay }
+        Reward { section, durable: shared.durable, shared: shared.shared, delay: shared.delay }
     }
 }
 
@@ -77,6 +77,7 @@ impl Config for NoKeys {
 #[derive(Clone, Default)]
 pub(super) struct SharedRewardKeys {
     pub(super) durable: Option<bool>,
+    pub(super) shared: Option<bool>,
     pub(super) delay: Option<Duration>,
 }
 
@@ -84,6 +85,9 @@ impl Config for SharedRewardKeys {
     fn declare(&mut self, keys: &mut Keys<'_>) {
         let durable = "whether what is acked survives the learner's death: acks wait for the disk";
         keys.key("durable", &mut self.durable, durable);
+        let shared = "whether actors ask before they measure, so that no object is paid for twice";
+        keys.key("shared", &mut self.shared, shared)
+            .only(self.durable == Some(true), "with durable = true");
         keys.key("delay", &mut self.delay, "sleep for every object that is evaluated");
     }
 }

@@ -248,6 +248,11 @@ impl LearnerSession {
         }
     }
 
+    /// Whether this is the actor's secret.
+    pub(super) fn has_secret(&self, secret: Secret) -> bool {
+        self.secret == secret
+    }
+
     /// The actor has shown the right fingerprints: credit may be granted.
     pub fn ready(&mut self, session: Epoch) -> Result<(), Violation> {
         self.check_session(session)?;

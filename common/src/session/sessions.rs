@@ -79,6 +79,13 @@ pub struct SavedSessions {
     pub(super) forgotten: Books,
 }
 
+impl SavedSessions {
+    /// The actors that are known.
+    pub fn actors(&self) -> impl Iterator<Item = ActorId> {
+        self.actors.iter().map(|(id, _)| *id)
+    }
+}
+
 impl Sessions {
     /// Nobody is known yet.
     pub fn new(config: SessionsConfig) -> Self {
@@ -175,6 +182,12 @@ impl Sessions {
         let acked = actor.resume(resume, epoch, durable)?;
         self.actors.insert(resume.actor, actor);
         Ok(acked)
+    }
+
+    /// Whether this is its actor's session now, and the secret the actor's.
+    pub fn proves(&self, session: SessionKey, secret: Secret) -> bool {
+        let is_current = self.connected(session.actor) == Some(session);
+        is_current && self.actors.get(&session.actor).is_some_and(|actor| actor.has_secret(secret))
     }
 
     /// The actor's fingerprints are right: it shares in the credit from now on.

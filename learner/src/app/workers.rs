@@ -12,6 +12,7 @@ use tributary_common::run_file::RunFile;
 use tributary_common::trajectory::TrajectoryKind;
 
 use crate::checkpoint::{CheckpointConfig, CheckpointWriter, Contents, newest_learner_of};
+use crate::claims::Claims;
 use crate::dead_letters::DeadLetters;
 use crate::durable::{Decider, Inserter};
 use crate::error::LearnerError;
@@ -58,8 +59,18 @@ pub(super) struct Ends {
     pub(super) compared: Arc<Notify>,
     /// Of a durable run.
     pub(super) commits: Option<(Committer, mpsc::Receiver<Job>)>,
+    /// Who waits for values, where rewards are shared.
+    pub(super) claims: Option<Arc<Claims>>,
     /// Where the ledger's thread says why it ends.
     pub(super) ledger_failed: oneshot::Sender<LedgerError>,
+}
+
+/// What the ledger's thread of a durable run works with.
+struct Commits {
+    committer: Committer,
+    queue: mpsc::Receiver<Job>,
+    claims: Option<Arc<Claims>>,
+    failed: oneshot::Sender<LedgerError>,
 }
 
 /// Threads that run.
@@ -80,7 +91,7 @@ impl Workers {
         ledger: Ledger,
         ends: Ends,
     ) -> Result<Self, LearnerError> {
-        let Ends { publisher, newest, arriving, compared, commits, ledger_failed } = ends;
+        let Ends { publisher, newest, arriving, compared, commits, claims, ledger_failed } = ends;
         let facts = common.facts;
         let (checkpoints, to_write) = crossbeam_channel::bounded(1);
         let writer = CheckpointWriter::new(common.checkpoints());
@@ -100,8 +111,8 @@ impl Workers {
         let intake = match commits {
             None => common.ingest(ledger, Arc::clone(&findings), arriving, ledger_failed)?,
             Some((committer, queue)) => {
-                let found = Arc::clone(&findings);
-                common.durable_ingest(ledger, found, arriving, committer, queue, ledger_failed)?
+                let commits = Commits { committer, queue, claims, failed: ledger_failed };
+                common.durable_ingest(ledger, Arc::clone(&findings), arriving, commits)?
             }
         };
         let evaluator = common.evaluator(newest, findings, compared);
@@ -259,10 +270,9 @@ impl Common<'_> {
         ledger: Ledger,
         findings: Arc<Findings>,
         arriving: mpsc::Receiver<Arrival>,
-        committer: Committer,
-        queue: mpsc::Receiver<Job>,
-        failed: oneshot::Sender<LedgerError>,
+        commits: Commits,
     ) -> Result<Vec<Thread<()>>, LearnerError> {
+        let Commits { committer, queue, claims, failed } = commits;
         let (intake, mut yields) = (self.intake(&ledger)?, self.yields());
         self.catch_up(&ledger, &intake, &mut yields, &findings)?;
         let decider = Decider {
@@ -275,8 +285,10 @@ impl Common<'_> {
         };
         // Its bytes are bounded by credit.
         let (committed, to_keep) = crossbeam_channel::bounded(super::ARRIVALS);
+        let ledger = if claims.is_some() { ledger.shared() } else { ledger };
         let writer = CommitWriter {
             store: Box::new(ledger),
+            claims,
             roster: Arc::clone(&self.observer.roster),
             board: Arc::clone(&self.observer.board),
             committed,

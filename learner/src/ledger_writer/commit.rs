@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tributary_common::crash;
 use tributary_common::ids::{ActorId, Epoch};
-use tributary_common::ledger::{Decided, Entry, LedgerError, Opened, Verdict};
+use tributary_common::ledger::{Decided, Entry, Evaluation, LedgerError, Opened, Verdict};
 use tributary_common::session::SessionKey;
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::learner::{SavedSession, Settlement};
 
 use super::{Store, now, persist};
+use crate::claims::{Claims, StreamKey};
 use crate::durable::Kept;
 use crate::figures::Board;
 use crate::keeper::Keeper;
@@ -51,12 +52,26 @@ pub struct Committed {
     pub bytes: u64,
 }
 
+/// The results of one message, to be acked when they are on disk.
+pub struct Results {
+    /// What the ledger gets.
+    pub evaluations: Vec<Evaluation>,
+    /// Who is acked.
+    pub stream: StreamKey,
+    /// The message's number in that stream.
+    pub number: u64,
+    /// Free when it is written.
+    pub room: OwnedSemaphorePermit,
+}
+
 /// Something that waits for a commit.
 pub enum Job {
     /// Records were decided.
     Decided(Box<Work>),
     /// A session was opened; told when the disk has it.
     Opened(Opened, oneshot::Sender<()>),
+    /// Objects were measured.
+    Results(Results),
     /// A checkpoint covers what is below this ordinal.
     ForgetBelow(u64),
 }
@@ -75,6 +90,15 @@ impl Committer {
     /// Hands over decided records; false if the thread is gone. Not for async code.
     pub fn decided(&self, work: Work) -> bool {
         self.0.blocking_send(Job::Decided(Box::new(work))).is_ok()
+    }
+
+    /// Hands over results.
+    ///
+    /// # Errors
+    /// The thread is gone.
+    pub async fn results(&self, results: Results) -> io::Result<()> {
+        let sent = self.0.send(Job::Results(results)).await;
+        sent.map_err(|_| io::Error::other("the ledger takes nothing more"))
     }
 
     /// A checkpoint covers all accepted trajectories below this ordinal, and so do all older ones that
@@ -107,6 +131,8 @@ pub struct CommitWriter {
     pub store: Box<dyn Store>,
     /// Who is acked.
     pub roster: Arc<Roster>,
+    /// Who waits for values, where rewards are shared.
+    pub claims: Option<Arc<Claims>>,
     /// Where it is counted.
     pub board: Arc<Board>,
     /// To replay.
@@ -119,6 +145,7 @@ pub struct CommitWriter {
 enum After {
     Ack(Box<Ack>),
     Welcome(oneshot::Sender<()>),
+    Results(StreamKey, u64, OwnedSemaphorePermit),
 }
 
 struct Ack {
@@ -149,6 +176,10 @@ impl CommitWriter {
                         entries.push(Entry::Opened(opened));
                         after.push(After::Welcome(done));
                     }
+                    Job::Results(Results { evaluations, stream, number, room }) => {
+                        entries.push(Entry::Evaluated(evaluations));
+                        after.push(After::Results(stream, number, room));
+                    }
                     Job::ForgetBelow(ordinal) => forget = forget.max(Some(ordinal)),
                 }
                 next = if entries.len() < MOST_IN_A_COMMIT { queue.try_recv().ok() } else { None };
@@ -156,6 +187,7 @@ impl CommitWriter {
             if !entries.is_empty() {
                 persist(&self.board, self.retry, || self.store.commit(&entries))?;
             }
+            self.tell_values(&entries)?;
             entries.clear();
             for after in after.drain(..) {
                 self.follow(after)?;
@@ -167,12 +199,44 @@ impl CommitWriter {
         self.store.close()
     }
 
+    /// Tells the values that are on disk now to whoever waits for them.
+    fn tell_values(&self, entries: &[Entry]) -> Result<(), LedgerError> {
+        let Some(claims) = &self.claims else { return Ok(()) };
+        let mut keys = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::Decided(decided) => {
+                    let observed =
+                        decided.records.iter().filter_map(|one| one.observation.as_ref());
+                    let observed = observed.map(|observation| observation.key);
+                    keys.extend(observed.filter(|key| claims.concerns(*key)));
+                }
+                Entry::Evaluated(evaluations) => {
+                    keys.extend(evaluations.iter().map(|one| one.evaluated.key));
+                }
+                Entry::Opened(_) => {}
+            }
+        }
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.extend(self.store.find(key)?.map(|finding| (key, finding)));
+        }
+        claims.settle(&found);
+        Ok(())
+    }
+
     fn follow(&self, after: After) -> Result<(), LedgerError> {
         let ack = match after {
             After::Ack(ack) => *ack,
             After::Welcome(done) => {
                 // The actor may be gone again.
                 let _ = done.send(());
+                return Ok(());
+            }
+            After::Results(stream, number, _room) => {
+                if let Some(claims) = &self.claims {
+                    claims.ack(stream, number);
+                }
                 return Ok(());
             }
         };

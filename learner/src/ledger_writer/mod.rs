@@ -8,16 +8,19 @@ pub mod covered;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
+use tributary_common::claims::Finding;
 use tributary_common::ids::ActorId;
 use tributary_common::ledger::{Entry, Ledger, LedgerError, Observation};
+use tributary_common::reward::ObjectKey;
 use tributary_common::trajectory::TrajectoryView;
 
 pub use behind::{BehindWriter, WriteBehind};
-pub use commit::{CommitWriter, Committer, Job, Work};
+pub use commit::{CommitWriter, Committer, Job, Results, Work};
 pub use covered::Covered;
 
 use crate::edges::Edge;
@@ -48,6 +51,12 @@ pub trait Store: Send {
     /// Nothing was deleted.
     fn forget_below(&mut self, ordinal: u64) -> Result<usize, LedgerError>;
 
+    /// See [`Ledger::find`].
+    ///
+    /// # Errors
+    /// The disk's.
+    fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError>;
+
     /// See [`Ledger::close`].
     ///
     /// # Errors
@@ -66,6 +75,10 @@ impl Store for Ledger {
 
     fn forget_below(&mut self, ordinal: u64) -> Result<usize, LedgerError> {
         Ledger::forget_below(self, ordinal)
+    }
+
+    fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
+        Ledger::find(self, key)
     }
 
     fn close(self: Box<Self>) -> Result<(), LedgerError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
+use tributary_common::claims::Finding;
 use tributary_common::ids::{Epoch, Incarnation, PolicyVersion, RunId, Seq};
 use tributary_common::ledger::{Decided, FILE, LedgerReader, Opened, Record, Verdict};
 use tributary_common::object::Object;
@@ -55,6 +56,10 @@ impl Store for Faulty {
         self.ledger.forget_below(ordinal)
     }
 
+    fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
+        self.ledger.find(key)
+    }
+
     fn close(self: Box<Self>) -> Result<(), LedgerError> {
         self.ledger.close()
     }
@@ -99,6 +104,7 @@ fn scene(full: u64, broken: bool) -> Scene {
     let store = Box::new(Faulty { ledger, full: Arc::new(AtomicU64::new(full)), broken });
     let writer = CommitWriter {
         store,
+        claims: None,
         roster: Arc::clone(&roster),
         board: Arc::clone(&board),
         committed,

@@ -3,6 +3,7 @@
 mod assets;
 mod control;
 mod pace;
+mod rewards;
 mod session;
 mod sessions;
 mod weights;
@@ -38,6 +39,8 @@ use crate::roster::Roster;
 use crate::view::Observer;
 use crate::watchdog::Readiness;
 
+pub use rewards::SharedRewards;
+
 /// A run as its actors are told.
 #[derive(Debug)]
 pub struct RunFacts {
@@ -70,6 +73,8 @@ pub struct ServiceDeps {
     pub entropy: Entropy,
     /// Its rounds, if it is a lockstep run.
     pub lockstep: Option<Arc<Lockstep>>,
+    /// Who measures what, if rewards are shared.
+    pub shared: Option<SharedRewards>,
     /// To ingest.
     pub arrivals: mpsc::Sender<Arrival>,
     /// The newest weights.
@@ -123,6 +128,7 @@ where
         .add_service(limits::sessions_server(sessions::SessionsService::new(deps.clone())))
         .add_service(limits::weights_server(weights::WeightsService::new(deps.clone())))
         .add_service(limits::assets_server(assets::AssetsService::new(&deps)))
+        .add_service(limits::rewards_server(rewards::RewardsService::new(deps.clone())))
         .add_service(limits::control_server(control::ControlService::new(deps)));
     let services = Routes::from(guard.before_calls(services.into_axum_router()));
     limits::server(Server::builder())

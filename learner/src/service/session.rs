@@ -78,6 +78,9 @@ impl Conversation {
         };
         let ended = self.converse(session, &outbox).await;
         self.deps.roster.close(session, ended.is_ok());
+        if let Some(shared) = self.deps.shared.as_ref().filter(|_| ended.is_ok()) {
+            shared.claims.leave(session.actor);
+        }
         if let Some(lockstep) = &self.deps.lockstep {
             lockstep.leave(session);
         }
@@ -97,7 +100,7 @@ impl Conversation {
             let advice = "start the actor with the address of its own run's learner";
             return Err(End::Refused(Refusal::new(RefusalCode::Run, "run", ours, theirs, advice)));
         }
-        let Hello { name, host, process, software, threads, resume, attempt, .. } = hello;
+        let Hello { name, host, process, software, threads, resume, attempt, claims, .. } = hello;
         self.threads = threads;
         let secret = self.deps.entropy.secret().map_err(|error| End::Lost(error.to_string()))?;
         let card = Card { name: name.clone(), host: host.clone(), process, attempt };
@@ -108,6 +111,9 @@ impl Conversation {
         let (id, epoch) = (identity.actor, identity.epoch);
         tracing::info!(actor = %id, %epoch, name, host, process, software, "actor joins");
         let session = SessionKey { actor: id, epoch };
+        if let Some(shared) = &self.deps.shared {
+            shared.claims.arrive(id, &claims);
+        }
         if let Err(end) = self.remember(id, saved, forgotten).await {
             self.deps.roster.close(session, false);
             return Err(end);

@@ -1,13 +1,15 @@
 //! What an actor says.
 
+use tributary_common::claims::LeaseId;
 use tributary_common::ids::{ActorId, RunId, Seq};
 use tributary_common::plain_text::plain;
+use tributary_common::reward::ObjectKey;
 use tributary_common::session::refusal::Fingerprints;
 use tributary_common::session::{Leftover, Resume};
 
 use super::batch::StampedBatch;
 use super::{
-    Result, WireError, bounded, cut, optional_run_id, positive, required, secret, short,
+    Result, WireError, bounded, bytes, cut, optional_run_id, positive, required, secret, short,
     value_error,
 };
 use crate::{limits, v1};
@@ -48,6 +50,8 @@ pub struct Hello {
     pub resume: Option<Resume>,
     /// Which of its program's Hellos this is, if that is told.
     pub attempt: Option<Attempt>,
+    /// Evaluations that it was granted in an earlier session and still works on.
+    pub claims: Vec<(ObjectKey, LeaseId)>,
 }
 
 /// The place of a Hello among those of one start of an actor's program.
@@ -131,7 +135,10 @@ impl From<Hello> for v1::Hello {
             host: cut(hello.host),
             process: hello.process,
             threads: hello.threads,
-            resume: hello.resume.map(Into::into),
+            resume: hello.resume.map(|resume| v1::Resume {
+                claims: hello.claims.into_iter().map(running).collect(),
+                ..resume.into()
+            }),
             program: hello.attempt.map_or(0, |attempt| attempt.program),
             attempt: hello.attempt.map_or(0, |attempt| attempt.number),
         }
@@ -155,11 +162,25 @@ impl TryFrom<v1::Hello> for Hello {
             host: plain(&short(wire.host, "hello.host")?),
             process: wire.process,
             threads: wire.threads,
+            claims: wire.resume.as_ref().map(claims).transpose()?.unwrap_or_default(),
             resume: wire.resume.map(TryInto::try_into).transpose()?,
             attempt: (wire.program != 0)
                 .then_some(Attempt { program: wire.program, number: wire.attempt }),
         })
     }
+}
+
+fn running((key, lease): (ObjectKey, LeaseId)) -> v1::RunningClaim {
+    v1::RunningClaim { key: key.0.to_vec(), lease_id: lease.0 }
+}
+
+fn claims(resume: &v1::Resume) -> Result<Vec<(ObjectKey, LeaseId)>> {
+    bounded(resume.claims.len(), limits::RUNNING_CLAIMS, "resume.claims")?;
+    let claim = |claim: &v1::RunningClaim| {
+        let lease = positive(claim.lease_id, "running_claim.lease_id")?;
+        Ok((ObjectKey(bytes(&claim.key, "running_claim.key")?), LeaseId(lease)))
+    };
+    resume.claims.iter().map(claim).collect()
 }
 
 impl From<Resume> for v1::Resume {
@@ -184,9 +205,6 @@ impl TryFrom<v1::Resume> for Resume {
 
     fn try_from(wire: v1::Resume) -> Result<Self> {
         bounded(wire.leftovers.len(), limits::LEFTOVERS, "resume.leftovers")?;
-        if !wire.claims.is_empty() {
-            return Err(WireError::NotBuilt { field: "resume.claims" });
-        }
         let leftover = |leftover: v1::Leftover| {
             let epoch = required(leftover.epoch, "leftover.epoch")?.try_into()?;
             let (acked_below, next) = (Seq(leftover.acked_below), Seq(leftover.next_seq));

@@ -6,6 +6,7 @@ pub mod actor;
 pub mod batch;
 pub mod chunks;
 pub mod learner;
+pub mod rewards;
 
 use tributary_common::ids::{Epoch, Incarnation, PolicyVersion, RunId, Seq};
 use tributary_common::session::refusal::Fingerprints;

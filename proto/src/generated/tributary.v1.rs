@@ -2203,7 +2203,8 @@ pub struct ActorProof {
 /// Evaluations that an actor would pay for now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Claims {
-    /// Keys, 32 bytes each: hash of (oracle, its version, the reward's key of the object).
+    /// Keys, 32 bytes each: hash of (oracle, its version, the reward's key of the object). At most
+    /// 12,288.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
@@ -2228,7 +2229,7 @@ pub struct Result {
     /// 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub key: ::prost::alloc::vec::Vec<u8>,
-    /// The object, JSON.
+    /// The object, JSON; empty in an answer.
     #[prost(string, tag = "2")]
     pub object: ::prost::alloc::string::String,
     #[prost(enumeration = "EvaluationStatus", tag = "3")]
@@ -2245,6 +2246,15 @@ pub struct Result {
     /// Why it failed, for people.
     #[prost(string, tag = "7")]
     pub error: ::prost::alloc::string::String,
+    /// FAILED only: another try may do better. Nothing is recorded and the lease is given back.
+    #[prost(bool, tag = "8")]
+    pub transient: bool,
+    /// The weights that drew the object; absent: not known.
+    #[prost(message, optional, tag = "9")]
+    pub policy: ::core::option::Option<PolicyVersion>,
+    /// In an answer: who measured it.
+    #[prost(uint64, tag = "10")]
+    pub actor_id: u64,
 }
 /// What the learner answers.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2264,7 +2274,7 @@ pub mod learner_answer {
         ResultsAck(super::ResultsAck),
     }
 }
-/// One for each key asked for, in the order of the questions.
+/// Answers to keys asked for, as they are there: those that need the ledger come later than others.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Answers {
     #[prost(message, repeated, tag = "1")]
@@ -2305,12 +2315,14 @@ pub struct Granted {
     #[prost(uint64, tag = "2")]
     pub lease_milliseconds: u64,
 }
-/// Somebody else holds the lease.
+/// Somebody else holds the lease, or nobody may have it now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Busy {
+    /// 0: nobody.
     #[prost(uint64, tag = "1")]
     pub actor_id: u64,
-    /// Ask again not before.
+    /// 0: another answer for this key follows in this stream, with the result or a lease, without
+    /// another question. Else: ask again, not before.
     #[prost(uint64, tag = "2")]
     pub retry_after_milliseconds: u64,
 }
@@ -2519,10 +2531,10 @@ pub mod rewards_client {
         }
         /// An actor claims an evaluation before it pays for it, and hands in what it paid for.
         ///
-        /// Leases save work, they are not needed to be right: if one expires and two actors finish, the
-        /// first result is recorded and the second is counted. Loss: when the stream ends, leases run on
-        /// until they expire; running claims are named again in Hello, unacked results are sent again, and
-        /// a result that is already known is acked as a duplicate.
+        /// Leases save work, they are not needed to be right: if one expires and two actors finish, both
+        /// results are recorded and the first counts. Loss: when the stream ends, leases run on for a while,
+        /// then others may have them; running claims are named again in Hello, what was asked is asked
+        /// again, and unacked results are sent again: one that is already known is acked as well.
         pub async fn ask(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ActorQuestion>,
@@ -2567,10 +2579,10 @@ pub mod rewards_server {
             + 'static;
         /// An actor claims an evaluation before it pays for it, and hands in what it paid for.
         ///
-        /// Leases save work, they are not needed to be right: if one expires and two actors finish, the
-        /// first result is recorded and the second is counted. Loss: when the stream ends, leases run on
-        /// until they expire; running claims are named again in Hello, unacked results are sent again, and
-        /// a result that is already known is acked as a duplicate.
+        /// Leases save work, they are not needed to be right: if one expires and two actors finish, both
+        /// results are recorded and the first counts. Loss: when the stream ends, leases run on for a while,
+        /// then others may have them; running claims are named again in Hello, what was asked is asked
+        /// again, and unacked results are sent again: one that is already known is acked as well.
         async fn ask(
             &self,
             request: tonic::Request<tonic::Streaming<super::ActorQuestion>>,

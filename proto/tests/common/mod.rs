@@ -68,6 +68,7 @@ pub fn hello() -> Hello {
             leftovers,
         }),
         attempt: None,
+        claims: vec![],
     }
 }
 
@@ -185,6 +186,7 @@ pub fn words() -> Vec<(&'static str, Vec<u8>)> {
         seconds: 3600.0,
         lease_id: 12,
         error: String::new(),
+        ..v1::Result::default()
     };
     let known = v1::answer::Answer::Known(result.clone());
     let answer = v1::Answer { key: vec![6; 32], answer: Some(known) };

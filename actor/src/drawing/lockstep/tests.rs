@@ -52,6 +52,7 @@ async fn drawn(
         initial: Arc::default(),
         orders: Some(queue.clone()),
         commands: None,
+        shared: None,
     };
     let network = Network::mlp(&*order.environment, &[8], false, false);
     let newest = Arc::new(Newest::default());
@@ -111,6 +112,7 @@ async fn orders_for_older_weights_are_dropped() {
         initial: Arc::default(),
         orders: Some(queue.clone()),
         commands: None,
+        shared: None,
     };
     let (newest, progress) = (Arc::new(newest), Arc::new(Progress::default()));
     let stop = CancellationToken::new();

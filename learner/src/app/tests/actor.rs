@@ -37,6 +37,7 @@ pub(super) fn hello(resume: Option<Resume>) -> Hello {
         threads: 1,
         resume,
         attempt: None,
+        claims: vec![],
     }
 }
 
