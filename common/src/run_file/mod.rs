@@ -81,7 +81,7 @@ pub struct Reward {
     pub section: Section,
     /// Whether accepted trajectories survive the learner's death; the kind decides when not given.
     pub durable: Option<bool>,
-    /// Whether actors ask before they measure; as `durable` when not given.
+    /// Whether actors ask before they measure.
     pub shared: Option<bool>,
     /// Sleep for every object that is evaluated, to stand for an expensive reward.
     pub delay: Option<Duration>,
@@ -91,7 +91,7 @@ impl Reward {
     /// Whether actors ask the learner's ledger before they measure.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.durable == Some(true) && self.shared != Some(false)
+        self.durable == Some(true) && self.shared == Some(true)
     }
 
     fn shared_keys(&self) -> SharedRewardKeys {
