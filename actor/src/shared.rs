@@ -3,7 +3,7 @@
 //!
 //! Whoever wants values hands objects in ([`SharedRewards::want`]) and is told of each: its value, or
 //! that it is his to measure, which he answers with [`SharedRewards::done`]. What is asked and told is
-//! decided by [`Asker`]; [`Inquiry`] carries it over streams to the learner, one after the other.
+//! decided by [`Asker`]; `inquiry` carries it over streams to the learner, one after the other.
 
 mod inquiry;
 
