@@ -51,6 +51,14 @@ pub(super) fn problems(
     problems.extend(no_backward(run_file));
     problems.extend(uncounted_paths(run_file, environment));
     problems.extend(unreadable(run_file, environment));
+    if outside && run_file.reward.is_shared() {
+        let path = "reward.shared".to_owned();
+        let message = format!(
+            "`{path}` = true: commands and services are not asked for by several actors together yet; \
+             leave it out"
+        );
+        problems.push(Problem { path, origin: Origin::Absent, message });
+    }
     problems.extend(lockstep::problems(run_file, outside));
     problems
 }

@@ -1,0 +1,192 @@
+//! Eight actors on few objects: each is paid for once, also when actors are killed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tributary_common::ledger::{FILE, LedgerReader};
+
+/// Longer than any wait of a healthy run, on a machine that is busy with other things, too.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// 8^3 = 512 objects, all as likely as another.
+fn run_file(diary: &str, takes: &str, generated: u64) -> String {
+    format!(
+        r#"
+        [run]
+        name = "once"
+        seed = 3
+        [environment]
+        kind = "sequence"
+        construction = "append"
+        alphabet = "ABCDEFGH"
+        length = 3
+        [reward]
+        kind = "diary"
+        diary = "{diary}"
+        takes = "{takes}"
+        durable = true
+        shared = true
+        [policy]
+        hidden = [8]
+        [exploration]
+        epsilon = 1.0
+        [learner]
+        generated = {generated}
+        batch = 32
+        [actor]
+        batch = 16
+        [evaluation]
+        every = "60s"
+        "#
+    )
+}
+
+/// What a line of the diary says.
+#[derive(Clone, Debug, PartialEq)]
+struct Line {
+    is_end: bool,
+    process: i32,
+    object: String,
+}
+
+struct Run {
+    folder: TempDir,
+    process: Child,
+}
+
+impl Run {
+    fn start(takes: &str, generated: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let diary = folder.path().join("diary");
+        let text = run_file(diary.to_str().unwrap(), takes, generated);
+        fs::write(folder.path().join("run.toml"), text).unwrap();
+        let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
+        // `train` starts the learner that lies beside it.
+        assert!(PathBuf::from(env!("CARGO_BIN_EXE_my-tributary-learner")).is_file());
+        let process = Command::new(env!("CARGO_BIN_EXE_my-tributary"))
+            .args(["train", "run.toml", "--run-dir", "run", "--actors", "8"])
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap();
+        Self { folder, process }
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let line = |line: &str| {
+            let mut words = line.splitn(3, ' ');
+            let is_end = words.next()? == "end";
+            let process = words.next()?.parse().ok()?;
+            Some(Line { is_end, process, object: words.next()?.to_owned() })
+        };
+        self.text("diary").lines().filter_map(line).collect()
+    }
+
+    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "ended before {what}\n{}", self.text("stderr"));
+            assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn end(&mut self) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < PATIENCE, "no end\n{}", self.text("stderr"));
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let log = self.text("run/logs/learner.log");
+        assert!(status.success(), "{status}\n{}\n{log}", self.text("stderr"));
+    }
+
+    fn objects_in_ledger(&self, condition: &str) -> u64 {
+        let reader = LedgerReader::open(&self.folder.path().join("run").join(FILE)).unwrap();
+        reader.count(Some(condition)).unwrap()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Ended already, or a test failed: then the kernel ends the children, too.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn times<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<&'a str, usize> {
+    let mut times = BTreeMap::new();
+    lines.for_each(|line| *times.entry(line.object.as_str()).or_default() += 1);
+    times
+}
+
+#[test]
+fn eight_actors_pay_for_each_object_exactly_once() {
+    let mut run = Run::start("50ms", 8_000);
+    run.end();
+    let lines = run.lines();
+    let paid = times(lines.iter().filter(|line| line.is_end));
+    assert_eq!(paid.len(), 512, "some object was never drawn");
+    let again: Vec<_> = paid.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(again.is_empty(), "paid for more than once: {again:?}");
+    let processes: BTreeSet<i32> = lines.iter().map(|line| line.process).collect();
+    assert_eq!(processes.len(), 8, "some actor paid for nothing");
+    assert_eq!(run.objects_in_ledger("status = 'measured'"), 512);
+    assert_eq!(run.objects_in_ledger("(SELECT count(*) FROM evaluations) = 512"), 512);
+}
+
+#[test]
+fn killed_actors_cost_what_they_were_measuring_and_nothing_else() {
+    let mut run = Run::start("100ms", 8_000);
+    let mut killed = BTreeSet::new();
+    for round in 1..=4 {
+        run.wait_until("more evaluations", |run| run.lines().len() > 150 * round);
+        // The last to begin something is in the middle of it.
+        let begun = run.lines().into_iter().rev().filter(|line| !line.is_end);
+        let victims: Vec<i32> = begun.map(|line| line.process).take(2).collect();
+        for victim in victims {
+            if killed.insert(victim) {
+                kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+            }
+        }
+    }
+    run.end();
+    let lines = run.lines();
+    let (ends, begins): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(|line| line.is_end);
+    let (begun, ended) = (times(begins.iter().copied()), times(ends.iter().copied()));
+    let died = begins.len() - ends.len();
+    // Of what a killed actor had finished, only a value that it could not tell any more is lost.
+    let lost: usize = ended.values().map(|times| times - 1).sum();
+    let is_of_killed = |object: &str| {
+        ends.iter().any(|line| line.object == object && killed.contains(&line.process))
+    };
+    for (object, times) in &ended {
+        assert!(*times == 1 || is_of_killed(object), "{object} was recomputed {times} times");
+    }
+    let reruns: usize = begun.values().map(|times| times - 1).sum();
+    println!("{} killed: {died} died in the middle, {lost} untold, {reruns} reruns", killed.len());
+    assert!(lost <= killed.len(), "{lost} finished evaluations were paid for again");
+    assert!(!killed.is_empty() && died > 0);
+    assert_eq!(ended.len(), 512, "some object was never drawn");
+    assert_eq!(reruns, died + lost);
+    assert_eq!(run.objects_in_ledger("status = 'measured'"), 512);
+}
