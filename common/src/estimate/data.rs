@@ -139,6 +139,25 @@ mod tests {
     }
 
     #[test]
+    fn a_program_outside_is_asked_about_nothing() {
+        let load = |evaluation: &str| {
+            let text = format!(
+                "[environment]\nkind = 'sequence'\nword_bits = 4\nlength = 2\n[reward]\n\
+                 kind = 'command'\ncommand = ['python3']\n[learner]\nupdates = 1\n{evaluation}"
+            );
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("data.csv"), "bits\n00000000\n").unwrap();
+            fs::write(folder.path().join("values.csv"), "bits,value\n00000000,4\n").unwrap();
+            let (run_file, task) = Registry::builtin().read(&text, &[], folder.path()).unwrap();
+            EvaluationData::load(&run_file, &task, folder.path())
+        };
+        assert!(load("").unwrap().test_set.is_empty());
+        assert_eq!(load("[evaluation]\ntest_set = 'values.csv'\n").unwrap().test_set.len(), 1);
+        let problems = load("[evaluation]\ntest_set = 'data.csv'\n").unwrap_err();
+        assert_eq!(problems[0].path, "evaluation.test_set", "{problems:?}");
+    }
+
+    #[test]
     fn all_problems_are_said_at_once() {
         let missing = "[evaluation]\nmodes = 'nowhere.csv'\ntest_set = 'nothing.csv'\n";
         let problems = load(missing).unwrap_err();
