@@ -16,8 +16,8 @@ PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build train test test-cluster verify verify-licenses fix docs bench bench-learning bench-lag \
-	bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes soak soak-share clean
+.PHONY: help setup setup-rna build train rna test test-cluster verify verify-licenses fix docs bench bench-learning \
+	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes soak soak-share clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -30,6 +30,13 @@ build: setup ## build the programs `tributary` and `tributary-learner`
 
 train: build ## set up, build, and train on measured data (RUN=examples/tfbind8.toml)
 	$(PROGRAMS)/tributary train $(RUN) $(ARGS)
+
+setup-rna: ## install ViennaRNA into examples/rna-venv, for examples/rna.toml
+	@scripts/setup-rna.sh
+
+rna: setup setup-rna ## set up, build, and design RNA that folds into a structure (9 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary train examples/rna.toml $(ARGS)
 
 test: setup ## set up, build, and pass the tests
 	cargo build --locked --workspace

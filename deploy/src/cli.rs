@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
+use crate::ledger::candidates;
 use crate::{
     actor, certs, check, child, evaluate, guard, keys, ledger, sample, slurm, status, train, watch,
 };
@@ -21,6 +22,7 @@ Examples:
   tributary evaluate runs/hypergrid-1           the exact distance to the target
   tributary sample runs/hypergrid-1 --count 5   objects, with their log-reward
   tributary ledger runs/hypergrid-1 --top 100   what was measured, the best first
+  tributary candidates runs/tfbind8-1           the best of it that differ from each other
   tributary status runs/hypergrid-1             a running learner
   tributary certs certs --host 10.0.0.7         what a run on several machines needs
   tributary slurm launch run.toml --actors 64   a run on a cluster with Slurm
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     Evaluate(evaluate::Options),
     Sample(sample::Options),
     Ledger(ledger::Options),
+    Candidates(candidates::Options),
     Status(status::Options),
     Watch(watch::Options),
     Certs(certs::Options),
@@ -68,6 +71,7 @@ impl Command {
             Self::Evaluate(options) => evaluate::run(&options, &registry),
             Self::Sample(options) => sample::run(&options, &registry),
             Self::Ledger(options) => ledger::run(&options, &registry),
+            Self::Candidates(options) => candidates::run(&options, &registry),
             Self::Status(options) => status::run(&options),
             Self::Watch(options) => watch::run(options),
             Self::Certs(options) => certs::run(&options),
@@ -102,7 +106,7 @@ mod tests {
             "train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs",
             "slurm",
         ];
-        for word in commands.into_iter().chain(["ledger", "78"]) {
+        for word in commands.into_iter().chain(["ledger", "candidates", "78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }
         assert!(!help.contains("child"), "{help}");

@@ -3,6 +3,8 @@
 mod export;
 mod page;
 
+pub(crate) mod candidates;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -50,7 +52,7 @@ pub(crate) struct Options {
 }
 
 /// An object as it is printed.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Line {
     object: Object,
     /// Null where R = 0, or where the run file makes no log-reward of the values.

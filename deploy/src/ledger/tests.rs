@@ -13,7 +13,7 @@ const WORDS: &str = "[environment]\nkind = \"sequence\"\nconstruction = \"append
                      updates = 1\n";
 
 /// A run whose ledger holds AA = 1, AB = 2 and BA = 0.
-fn run_directory(folder: &Path) -> Ledger {
+pub(super) fn run_directory(folder: &Path) -> Ledger {
     fs::write(folder.join("words.tsv"), "w\tvalue\nAA\t1\nAB\t2\nBA\t0\nBB\t4\n").unwrap();
     fs::write(folder.join("run.toml"), WORDS).unwrap();
     let registry = Registry::builtin();

@@ -9,6 +9,7 @@ mod golden;
 mod programs;
 mod restart;
 mod resume;
+mod rna;
 mod security;
 mod slurm;
 mod spool;
