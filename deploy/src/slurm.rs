@@ -10,9 +10,12 @@ mod crew;
 mod folder;
 mod launch;
 mod learner;
+mod place;
+mod resume;
 mod scale;
 mod scheduler;
 mod script;
+mod signals;
 mod status;
 mod stop;
 mod supervise;
@@ -32,10 +35,11 @@ Examples:
   tributary slurm status                        jobs, actors and figures of the run launched last
   tributary slurm scale --actors 200
   tributary slurm stop
+  tributary slurm resume                        goes on with it
 
 RUN_DIR must be in a file system that all machines of the cluster see.";
 
-/// Trains on a cluster with Slurm: launch, scale, status, stop
+/// Trains on a cluster with Slurm: launch, scale, status, stop, resume
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
@@ -49,6 +53,7 @@ enum Command {
     Scale(scale::Options),
     Status(status::Options),
     Stop(stop::Options),
+    Resume(resume::Options),
     Learner(learner::Options),
     Actor(actor::Options),
 }
@@ -60,6 +65,7 @@ pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandErr
         Command::Scale(options) => control::block_on(scale::run(&options)),
         Command::Status(options) => control::block_on(status::run(&options)),
         Command::Stop(options) => control::block_on(stop::run(&options)),
+        Command::Resume(options) => control::block_on(resume::run(&options)),
         Command::Learner(options) => control::block_on(learner::run(&options)),
         Command::Actor(options) => actor::run(&options, registry),
     }

@@ -2,7 +2,7 @@
 
 mod cores;
 mod crew;
-mod deaths;
+pub(crate) mod deaths;
 mod learner;
 mod plan;
 pub(crate) mod process;

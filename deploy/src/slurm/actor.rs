@@ -18,7 +18,7 @@ use tributary_common::session::refusal::RefusalCode;
 use tributary_proto::credentials::Credentials;
 
 use super::folder::Folder;
-use super::learner::Signals;
+use super::signals::Signals;
 use crate::credentials::{Address, CredentialOptions};
 use crate::error::{CommandError, TRY_AGAIN};
 use crate::{actor, guard, log};

@@ -152,6 +152,16 @@ impl Folder {
         }
     }
 
+    /// Lets what was over go on.
+    pub(super) fn reopen(&self) -> Result<(), CommandError> {
+        match fs::remove_file(self.file("over")) {
+            Err(error) if !is_missing(&error) => {
+                Err(CommandError::system("remove slurm/over")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Why the learner does not take actors of this kind, if one was told so.
     pub(super) fn refused(&self) -> Option<String> {
         self.note("refused")

@@ -75,8 +75,8 @@ pub(super) fn run(options: Options, registry: &Registry) -> Result<(), CommandEr
         None => train::next_free(&launched.name)?,
     };
     let folder = write(&options, &run, launched)?;
-    match control::block_on(submit(&options, &folder)) {
-        Ok(jobs) => output::print(&page(&options, &run, &jobs)),
+    match control::block_on(submit(options.actors.into(), &folder)) {
+        Ok(jobs) => output::print(&page(options.actors.into(), &run, &jobs)),
         Err(error) => {
             undo(&folder);
             Err(error)
@@ -139,16 +139,16 @@ fn write(options: &Options, run: &Path, launched: Launched) -> Result<Folder, Co
 }
 
 /// Jobs that were submitted.
-struct Jobs {
+pub(super) struct Jobs {
     learner: String,
     actors: Vec<String>,
 }
 
-async fn submit(options: &Options, folder: &Folder) -> Result<Jobs, CommandError> {
+/// Submits a learner and so many actors that start behind it, or nothing.
+pub(super) async fn submit(actors: usize, folder: &Folder) -> Result<Jobs, CommandError> {
     let learner = scheduler::submit(&folder.file("learner.sh"), &[]).await?;
     let dependency = [format!("--dependency=after:{learner}")];
-    let (script, number) = (folder.file("actor.sh"), options.actors.into());
-    match scheduler::submit_tasks(&script, number, &dependency).await {
+    match scheduler::submit_tasks(&folder.file("actor.sh"), actors, &dependency).await {
         Ok(actors) => Ok(Jobs { learner, actors }),
         Err(error) => {
             let names = [folder.launched.learner_job(), folder.launched.actor_job()];
@@ -172,11 +172,12 @@ fn undo(folder: &Folder) {
     let _ = fs::remove_dir(&folder.run);
 }
 
-fn page(options: &Options, run: &Path, jobs: &Jobs) -> String {
+/// What was submitted, and what may be done next.
+pub(super) fn page(number: usize, run: &Path, jobs: &Jobs) -> String {
     let run = run.display();
     let actors = match jobs.actors.as_slice() {
         [] => "no actors yet".to_owned(),
-        ids => format!("{} actors are job {}", options.actors, ids.join(", ")),
+        ids => format!("{number} actors are job {}", ids.join(", ")),
     };
     format!(
         "the learner is job {}, {actors}, in {run}
@@ -186,6 +187,6 @@ fn page(options: &Options, run: &Path, jobs: &Jobs) -> String {
   tributary slurm stop {run}
 ",
         jobs.learner,
-        2 * options.actors.max(1),
+        2 * number.max(1),
     )
 }

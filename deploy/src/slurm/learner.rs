@@ -11,23 +11,19 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::folder::Folder;
+use super::place::Place;
+use super::signals::{Asked, Signals};
 use super::supervise::Supervisor;
 use super::{scheduler, stop};
 use crate::error::{BUG, CONFIGURATION, CommandError, TRY_AGAIN, USAGE};
+use crate::train::deaths::{Deaths, MOST_DEATHS};
 use crate::train::process::{Launch, Process, ending};
 use crate::{certs, log};
 
-/// A learner that lived so long is well: its next death is the first in a row.
-const WELL: Duration = Duration::from_secs(300);
-/// Deaths in a row after which it is not started again.
-const MOST_DEATHS: u32 = 8;
-/// The pause before the second start; doubles with each death in a row.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a learner that is to be tried again is tried again.
 const WAIT: Duration = Duration::from_secs(5);
 /// The learner may end by the signal that this process is about to see.
@@ -57,48 +53,8 @@ pub(super) async fn run(options: &Options) -> Result<(), CommandError> {
     let supervisor = tokio::spawn(Supervisor::new(folder.clone()).keep());
     let _supervisor = AbortOnDropHandle::new(supervisor);
     let (end, mut job) =
-        Job { folder, place, signals, asked: None, deaths: 0 }.until_the_end().await?;
+        Job { folder, place, signals, asked: None, deaths: Deaths::default() }.until_the_end().await?;
     job.leave(end).await
-}
-
-/// Which job this is, and where.
-struct Place {
-    /// Its number.
-    job: String,
-    /// The node, as Slurm calls it.
-    node: String,
-    /// By which others reach it.
-    host: String,
-}
-
-impl Place {
-    async fn here() -> Result<Self, CommandError> {
-        let variable = |name: &str| {
-            let missing = || CommandError::Slurm {
-                program: "slurm".to_owned(),
-                reason: format!("{name} is not set: this is for jobs of tributary slurm launch"),
-            };
-            env::var(name).map_err(|_| missing())
-        };
-        let (job, node) = (variable("SLURM_JOB_ID")?, variable("SLURMD_NODENAME")?);
-        let host = match scheduler::address_of_node(&node).await {
-            Ok(address) => address.unwrap_or_else(|| node.clone()),
-            Err(error) => {
-                tracing::warn!(%error, "taking the node's name for its address");
-                node.clone()
-            }
-        };
-        Ok(Self { job, node, host })
-    }
-}
-
-/// What somebody wants of the learner.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// Its time is nearly up.
-    Return,
-    /// To leave: cancelled or preempted, which Slurm follows up by itself.
-    Leave,
 }
 
 /// How the learner's stay here ended.
@@ -120,8 +76,7 @@ struct Job {
     place: Place,
     signals: Signals,
     asked: Option<Asked>,
-    /// In a row.
-    deaths: u32,
+    deaths: Deaths,
 }
 
 impl Job {
@@ -134,31 +89,24 @@ impl Job {
                 command,
                 log: self.folder.run.join("logs/learner.log"),
             };
-            let started = Instant::now();
             let mut process = launch.start().map_err(CommandError::system("start the learner"))?;
             tracing::info!(node = self.place.node, log = %launch.log.display(), "the learner starts");
             let status = self.watch(&mut process).await?;
-            if started.elapsed() > WELL {
-                self.deaths = 0;
-            }
-            if self.asked.is_none() && status.code() != Some(0) && !self.is_here().await {
+            let name = self.folder.launched.learner_job();
+            if self.asked.is_none() && status.code() != Some(0) && !self.place.is_of(&name).await {
                 return Ok((End::Elsewhere, self));
             }
             if let Some(end) = self.judge(status, || process.last_words()) {
                 return Ok((end, self));
             }
-            // One that waits for something, as for the end of an older learner, is not ill.
-            let pause = if status.code() == Some(i32::from(TRY_AGAIN)) {
-                WAIT
-            } else {
-                self.deaths += 1;
-                FIRST_PAUSE * (1 << (self.deaths - 1).min(7))
-            };
             tracing::warn!("the learner {}; {}", ending(status), process.last_words());
-            if self.deaths == MOST_DEATHS {
-                let reason = format!("the learner died {MOST_DEATHS} times in a row");
+            // One that waits for something, as for the end of an older learner, is not ill.
+            let tries_again = status.code() == Some(i32::from(TRY_AGAIN));
+            let pause = if tries_again { Some(WAIT) } else { self.deaths.add(Instant::now()) };
+            let Some(pause) = pause else {
+                let reason = format!("the learner died {MOST_DEATHS} times within a minute");
                 return Ok((End::Failed { reason, exit_code: BUG }, self));
-            }
+            };
             tokio::select! {
                 biased;
                 asked = self.signals.next() => {
@@ -247,23 +195,6 @@ impl Job {
         }
     }
 
-    /// Whether Slurm still holds this to be the place of the job. A node that was lost for a while may have
-    /// lost its job to another one, with a learner of its own.
-    async fn is_here(&self) -> bool {
-        loop {
-            match scheduler::tasks(&[self.folder.launched.learner_job()]).await {
-                Ok(tasks) => {
-                    let Place { job, node, .. } = &self.place;
-                    return tasks
-                        .iter()
-                        .any(|task| task.id == *job && task.node == *node && task.is_running());
-                }
-                Err(error) => tracing::warn!("the queue is not to be seen: {error}"),
-            }
-            sleep(Duration::from_secs(5)).await;
-        }
-    }
-
     /// Does what is left to do.
     async fn leave(&mut self, end: End) -> Result<(), CommandError> {
         match end {
@@ -322,43 +253,6 @@ impl Job {
                 return Ok(());
             }
             sleep(Duration::from_secs(2)).await;
-        }
-    }
-}
-
-/// The signals by which Slurm speaks to a job.
-pub(super) struct Signals {
-    ends: [Signal; 2],
-    warning: Signal,
-}
-
-impl Signals {
-    /// Listens from now on.
-    pub(super) fn new() -> Result<Self, CommandError> {
-        let listen = |kind| signal(kind).map_err(CommandError::system("listen for signals"));
-        Ok(Self {
-            ends: [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?],
-            warning: listen(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// The next of those that end a job.
-    pub(super) async fn end(&mut self) {
-        let [terminate, interrupt] = &mut self.ends;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
-
-    /// The next of any.
-    async fn next(&mut self) -> Asked {
-        let [terminate, interrupt] = &mut self.ends;
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => Asked::Leave,
-            _ = interrupt.recv() => Asked::Leave,
-            _ = self.warning.recv() => Asked::Return,
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: &Options) -> Result<(), CommandError> {
     let folder = options.run.folder()?;
     if let Some(reason) = folder.over() {
-        let reason = format!("is over: {reason}");
+        let reason = format!("is over: {reason}; see tributary slurm resume");
         return Err(CommandError::RunDirectory { path: folder.run, reason });
     }
     folder.want(options.actors.into())?;

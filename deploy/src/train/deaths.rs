@@ -13,21 +13,21 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Deaths within [`IN_A_ROW`] after which it is given up.
-pub(super) const MOST_DEATHS: usize = 4;
+pub(crate) const MOST_DEATHS: usize = 4;
 /// Deaths within this time are in a row.
 const IN_A_ROW: Duration = Duration::from_secs(60);
 
 /// The last deaths of a learner.
 #[derive(Debug, Default)]
-pub(super) struct Deaths {
+pub(crate) struct Deaths {
     recent: VecDeque<Instant>,
     /// All of them.
-    pub(super) count: u64,
+    pub(crate) count: u64,
 }
 
 impl Deaths {
     /// It died at `now`: how long to wait before it is started again; none if it died too often.
-    pub(super) fn add(&mut self, now: Instant) -> Option<Duration> {
+    pub(crate) fn add(&mut self, now: Instant) -> Option<Duration> {
         self.count += 1;
         self.recent.retain(|then| now.duration_since(*then) < IN_A_ROW);
         self.recent.push_back(now);

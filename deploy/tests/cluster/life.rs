@@ -5,6 +5,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tributary_common::ledger::{FILE, LedgerError, LedgerReader, ObjectRow};
 
 use crate::run::{Run, processes_of, wait_for};
 use crate::slurm::Cluster;
@@ -69,6 +70,13 @@ fn a_run_survives_what_a_cluster_does_to_it() {
     restart_the_controller(&mut run);
     reach_the_time_limit(&run);
     stop(&run);
+    run.say(run.slurm("resume", &["run", "--actors", "2"]).lines().next().unwrap_or_default());
+    run.wait_for_actors(2);
+    assert!(run.status().contains("incarnation 3"), "{}", run.words());
+    run.gets_on();
+    stop(&run);
+    let accepted = balance(&run);
+    all_is_in_the_ledger(&run, accepted);
 }
 
 /// A job of a better partition takes a node from the actors.
@@ -109,8 +117,12 @@ fn requeue(run: &Run) {
     wait_for("its end", || {
         run.tasks("actor").into_iter().find(|t| t.id == task.id && t.state != "RUNNING")
     });
+    wait_for("its next life", || {
+        run.start_now();
+        run.tasks("actor").into_iter().find(|t| t.id == task.id && t.state == "RUNNING")
+    });
+    assert!(run.restarts(&task.id) > 0, "{} is another job", task.id);
     run.wait_for_actors(12);
-    assert!(run.restarts(&task.id) > 0, "{} did not come back", task.id);
 }
 
 /// Slurm does not restart a task that fails: the learner's job does.
@@ -191,6 +203,10 @@ fn stop(run: &Run) {
     wait_for("the end of all processes", || {
         processes_of(&run.directory()).is_empty().then_some(())
     });
+}
+
+/// The run's books, and what it has learned; how many trajectories it accepted.
+fn balance(run: &Run) -> u64 {
     let text = fs::read_to_string(run.directory().join("summary.json")).expect("a summary");
     let summary: Value = serde_json::from_str(&text).expect("JSON");
     let books =
@@ -208,4 +224,20 @@ fn stop(run: &Run) {
     let distance = summary["total_variation"].as_f64().expect("a distance");
     println!("total variation {distance:.4}, bar {TOTAL_VARIATION}");
     assert!(distance <= TOTAL_VARIATION, "{summary}");
+    books("accepted")
+}
+
+/// Each record that was acked is there, and each that was accepted is there once.
+fn all_is_in_the_ledger(run: &Run, accepted: u64) {
+    let ledger = LedgerReader::open(&run.directory().join(FILE)).expect("a ledger");
+    let mut seen = 0;
+    let count = |row: ObjectRow| -> Result<bool, LedgerError> {
+        seen += row.seen;
+        Ok(true)
+    };
+    ledger.objects(None, count).expect("objects");
+    assert_eq!(seen, accepted, "records in the ledger");
+    let acked = run.acked();
+    println!("{seen} records in the ledger; {acked} acked by actors that lived to say so");
+    assert!(0 < acked && acked <= seen, "{acked} acked, {seen} in the ledger");
 }

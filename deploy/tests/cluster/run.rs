@@ -1,7 +1,7 @@
 //! The commands of `tributary slurm` on the test's cluster, and looks at what comes of them.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -57,8 +57,8 @@ pub(crate) fn processes_of(folder: &Path) -> Vec<(i32, String)> {
 pub(crate) struct Run<'a> {
     pub(crate) cluster: &'a mut Cluster,
     started: Instant,
-    /// Lives of requeued jobs that were let start early.
-    hurried: RefCell<HashSet<(String, u64)>>,
+    /// When requeued jobs were let start early.
+    hurried: RefCell<HashMap<String, Instant>>,
 }
 
 /// A task of the queue.
@@ -161,16 +161,29 @@ impl<'a> Run<'a> {
 
     /// Slurm lets a requeued job wait for two minutes, which is long for a test.
     pub(crate) fn start_now(&self) {
+        let mut hurried = self.hurried.borrow_mut();
+        let is_due = |then: &Instant| then.elapsed() > Duration::from_secs(10);
         for task in ["learner", "actor"].iter().flat_map(|role| self.tasks(role)) {
-            let life = (task.id.clone(), self.restarts(&task.id));
-            if task.state == "PENDING" && life.1 > 0 && !self.hurried.borrow().contains(&life) {
-                // It is refused while the former life ends.
+            let waits = task.state == "PENDING" && self.restarts(&task.id) > 0;
+            if waits && hurried.get(&task.id).is_none_or(is_due) {
+                // It is refused while the former life ends, and a controller that restarts forgets it.
                 let arguments = ["update", &format!("jobid={}", task.id), "StartTime=now+3"];
                 if self.cluster.ask("scontrol", &arguments).is_some() {
-                    self.hurried.borrow_mut().insert(life);
+                    hurried.insert(task.id, Instant::now());
                 }
             }
         }
+    }
+
+    /// What the actors' logs say was acked, of those that ended in good order.
+    pub(crate) fn acked(&self) -> u64 {
+        let logs = fs::read_dir(self.directory().join("slurm/logs")).expect("logs").flatten();
+        let texts = logs.map(|log| fs::read_to_string(log.path()).expect("a log"));
+        let counts = texts.flat_map(|text| {
+            let words = text.split_whitespace().filter_map(|word| word.strip_prefix("acked="));
+            words.filter_map(|number| number.parse::<u64>().ok()).collect::<Vec<_>>()
+        });
+        counts.sum()
     }
 
     /// The log of the learner's job and of the learner, for messages of assertions.

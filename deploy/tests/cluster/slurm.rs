@@ -53,6 +53,8 @@ impl Cluster {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("SLURM_CONF", self.file("slurm.conf")).stdin(Stdio::null());
+        // Where actors keep data files and what is not acked: jobs inherit it.
+        command.env("XDG_STATE_HOME", self.path()).env("TRIBUTARY_CACHE", self.path());
         command.current_dir(self.path());
         command
     }

@@ -157,6 +157,27 @@ fn scaling_submits_and_cancels_what_is_missing_and_too_many() {
 }
 
 #[test]
+fn a_run_that_was_stopped_goes_on_and_one_in_the_queue_does_not_start_twice() {
+    let cluster = Cluster::new();
+    stdout(&cluster.slurm(&["launch", "grid.toml", "--actors", "2"]));
+    stdout(&cluster.slurm(&["stop"]));
+    cluster.asked();
+    let page = stdout(&cluster.slurm(&["resume"]));
+    assert!(page.contains("2 actors are job 21"), "{page}");
+    let asked = cluster.asked();
+    assert!(asked[0].ends_with("/learner.sh"), "{asked:?}");
+    assert!(asked[1].contains("--array=0-1 --dependency=after:20 "), "{asked:?}");
+    stdout(&cluster.slurm(&["scale", "--actors", "2"]));
+
+    let name = cluster.actors().replace("actor", "learner");
+    fs::write(cluster.path("queue"), format!("20|{name}|RUNNING|None|n1|1:00\n")).unwrap();
+    cluster.asked();
+    let twice = cluster.slurm(&["resume"]);
+    assert_eq!(twice.status.code(), Some(78), "{twice:?}");
+    assert_eq!(cluster.asked(), [""; 0]);
+}
+
+#[test]
 fn without_slurm_the_missing_program_is_named() {
     let cluster = Cluster::new();
     fs::remove_file(cluster.path("sbatch")).unwrap();
