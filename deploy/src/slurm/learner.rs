@@ -52,8 +52,9 @@ pub(super) async fn run(options: &Options) -> Result<(), CommandError> {
     let place = Place::here().await?;
     let supervisor = tokio::spawn(Supervisor::new(folder.clone()).keep());
     let _supervisor = AbortOnDropHandle::new(supervisor);
-    let (end, mut job) =
-        Job { folder, place, signals, asked: None, deaths: Deaths::default() }.until_the_end().await?;
+    let (end, mut job) = Job { folder, place, signals, asked: None, deaths: Deaths::default() }
+        .until_the_end()
+        .await?;
     job.leave(end).await
 }
 

@@ -157,7 +157,10 @@ fn lose_a_node(run: &mut Run) {
         let node = run.cluster.ask("scontrol", &["show", "node", "n3"])?;
         node.contains("State=DOWN").then_some(())
     });
-    run.say("n3 is down; its actors live on");
+    let alive = processes_of(&run.directory());
+    let alive = old.iter().filter(|id| alive.iter().any(|(other, _)| other == *id)).count();
+    run.say(&format!("n3 is down; {alive} of its actors live on"));
+    assert!(alive > 0, "none of {old:?} is a process without a place any more");
     run.gets_on();
     run.cluster.start_node(3);
     wait_for("the end of the old processes", || {

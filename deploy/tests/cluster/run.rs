@@ -175,15 +175,27 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the actors' logs say was acked, of those that ended in good order.
+    /// What the actors' logs say was acked. Each counts all that was acked to the identity that it has, which it may
+    /// have taken over with a spool.
     pub(crate) fn acked(&self) -> u64 {
         let logs = fs::read_dir(self.directory().join("slurm/logs")).expect("logs").flatten();
-        let texts = logs.map(|log| fs::read_to_string(log.path()).expect("a log"));
-        let counts = texts.flat_map(|text| {
-            let words = text.split_whitespace().filter_map(|word| word.strip_prefix("acked="));
-            words.filter_map(|number| number.parse::<u64>().ok()).collect::<Vec<_>>()
-        });
-        counts.sum()
+        let mut acked: HashMap<String, u64> = HashMap::new();
+        for log in logs {
+            let (text, mut identity) =
+                (fs::read_to_string(log.path()).expect("a log"), String::new());
+            for line in text.lines() {
+                let value = |name| line.split_whitespace().find_map(|word| word.strip_prefix(name));
+                if let (true, Some(actor)) = (line.contains("welcomed"), value("actor=")) {
+                    identity = actor.to_owned();
+                }
+                if let Some(number) = value("acked=").and_then(|number| number.parse::<u64>().ok())
+                {
+                    let most = acked.entry(identity.clone()).or_default();
+                    *most = number.max(*most);
+                }
+            }
+        }
+        acked.values().sum()
     }
 
     /// The log of the learner's job and of the learner, for messages of assertions.
