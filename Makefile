@@ -17,7 +17,8 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-rna build train rna test test-cluster verify verify-licenses fix docs bench bench-learning \
-	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes soak soak-share clean
+	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes bench-rna bench-quality \
+	soak soak-share clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -105,6 +106,13 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
+
+bench-rna: setup setup-rna ## design RNA and compare with random sequences, for docs/rewards/rna.md (15 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench rna --json $(TARGET)/rna.json --page docs/rewards/rna.md $(ARGS)
+
+bench-quality: setup ## quality for each object paid for, beside other searches, for docs/results.md (hours)
+	$(EXPERIMENT) quality --json $(TARGET)/quality.json --page docs/results.md --figure docs/figures/quality.svg $(ARGS)
 
 soak: setup ## the long proofs of reliability: simulated networks, real processes killed, stopped and slowed down (45 minutes)
 	cargo build --locked --release --workspace

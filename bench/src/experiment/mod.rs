@@ -64,6 +64,16 @@ pub(crate) trait Watch {
     /// An object was drawn.
     fn drawn(&mut self, _drawn: &Drawn<'_>) {}
 
+    /// Whether this update, of those at which the run is looked at, is worth a look.
+    fn is_awaited(&self) -> bool {
+        true
+    }
+
+    /// Whether nothing more is to be seen: the run ends.
+    fn is_done(&self) -> bool {
+        false
+    }
+
     /// The run has come to one of the updates at which it is looked at.
     fn look(&mut self, standing: Standing) -> Result<()>;
 }
@@ -106,9 +116,12 @@ impl Experiment {
         let mut actors = Actors::new(self);
         let mut looks = looks.iter().copied().peekable();
         let (start, mut looking) = (Instant::now(), Duration::ZERO);
-        while learner.step() < updates {
+        while learner.step() < updates && !watch.is_done() {
             if learner.update_if_due()? {
                 while looks.next_if(|&look| look <= learner.step()).is_some() {
+                    if !watch.is_awaited() {
+                        continue;
+                    }
                     let look = Instant::now();
                     let seconds = (look.duration_since(start) - looking).as_secs_f64();
                     watch.look(learner.standing(seconds)?)?;
