@@ -107,9 +107,11 @@ bench-bitseq: setup ## train on bit sequences beside gfnx, which it installs, fo
 bench-modes: setup ## count the modes found on bit sequences, for docs/results.md (20 minutes)
 	$(EXPERIMENT) bitseq modes --json $(TARGET)/modes.json --page docs/results.md --figure docs/figures/modes.svg $(ARGS)
 
-bench-rna: setup setup-rna ## design RNA and compare with random sequences, for docs/rewards/rna.md (15 minutes)
+bench-rna: setup setup-rna ## design RNA and compare with 100,000 random sequences (15 minutes)
 	cargo build --locked --release --workspace
-	$(TARGET)/release/tributary-bench rna --json $(TARGET)/rna.json --page docs/rewards/rna.md $(ARGS)
+	rm -rf runs/bench-rna
+	$(TARGET)/release/tributary train examples/rna.toml --run-dir runs/bench-rna $(ARGS)
+	examples/rna-venv/bin/python bench/rna.py $(TARGET)/release/tributary runs/bench-rna
 
 bench-quality: setup ## quality for each object paid for, beside other searches, for docs/results.md (hours)
 	$(EXPERIMENT) quality --json $(TARGET)/quality.json --page docs/results.md --figure docs/figures/quality.svg $(ARGS)

@@ -21,7 +21,6 @@ mod parallel;
 mod quality;
 mod report;
 mod rewards;
-mod rna;
 mod run;
 mod soak;
 mod speed;
@@ -65,8 +64,6 @@ enum Benchmark {
     Connections(connections::Options),
     /// Counts what rewards that sleep bring, with more and more actors and workers
     Rewards(rewards::Options),
-    /// Designs RNA and compares with sequences that are drawn at random
-    Rna(rna::Options),
     /// Draws how good samplers and searches are for what they have paid
     Quality(quality::Options),
     /// Trains on bit sequences of 120 bits
@@ -88,7 +85,6 @@ fn main() -> Result<()> {
         Benchmark::Lockstep(options) => lockstep::run(&options),
         Benchmark::Connections(options) => connections::run(&options),
         Benchmark::Rewards(options) => rewards::run(&options),
-        Benchmark::Rna(options) => rna::run(&options),
         Benchmark::Quality(options) => quality::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
