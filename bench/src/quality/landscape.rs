@@ -49,10 +49,10 @@ impl Landscape {
         Self { log_rewards, objects, best, length }
     }
 
-    /// The first words of four letters, with these log-rewards.
+    /// The first words of so many letters, with these log-rewards.
     #[cfg(test)]
-    pub(super) fn of_test(log_rewards: Vec<f64>) -> Self {
-        Self::of(log_rewards, 4)
+    pub(super) fn of_test(log_rewards: Vec<f64>, length: usize) -> Self {
+        Self::of(log_rewards, length)
     }
 
     /// Words.

@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_object_that_comes_again_is_not_paid_for() {
-        let landscape = Landscape::of_test((0..200).map(f64::from).collect());
+        let landscape = Landscape::of_test((0..200).map(f64::from).collect(), 4);
         let mut counter = Counter::new(&landscape, 1_000);
         let word = |i: usize| landscape.object(i).clone();
         for i in [199, 199, 198, 0] {
