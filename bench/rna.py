@@ -77,7 +77,7 @@ def main():
     changed = "+" if git("status", "--porcelain") else ""
     print(
         f"\n{better} of the {len(designs)} best designs, each at least {options.min_distance} letters from the others, are "
-        f"better than the best random sequence. {summary['paid']:,} sequences were paid for in {summary['seconds']:.0f} s "
+        f"better than the best random sequence. {summary['counters']['paid']:,} sequences were paid for in {summary['seconds']:.0f} s "
         f"of training. Seed {options.seed}, {os.cpu_count()} cores, commit {git('rev-parse', '--short', 'HEAD')}{changed}."
     )
     if better < options.bar:
