@@ -42,7 +42,6 @@ rna: setup setup-rna ## set up, build, and design RNA that folds into a structur
 test: setup ## set up, build, and pass the tests
 	cargo build --locked --workspace
 	cargo test --locked --workspace
-	cargo test --locked -p tributary-actor --features crash-points --lib -- crash
 
 test-cluster: setup ## test `tributary slurm` on a Slurm that it starts on this machine; skipped where Slurm is missing (10 minutes)
 	@scripts/test-cluster.sh

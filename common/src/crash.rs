@@ -1,7 +1,7 @@
 //! Named points between the steps that must survive a crash. A test names one in the environment
 //! variable `TRIBUTARY_CRASH=NAME:NTH[:kill|eio|enospc]`: the process that passes it for the NTH time
-//! (from 1) dies as by `kill -9`, or is told once that its disk fails or is full. The points do nothing
-//! without the feature `crash-points`.
+//! (from 1) dies as by `kill -9`, or is told once that its disk fails or is full. In release
+//! builds the points do nothing.
 
 /// The ledger has written what a commit holds.
 pub const LEDGER_BEFORE_COMMIT: &str = "ledger.before_commit";
@@ -77,16 +77,16 @@ pub fn points_of(what: &str) -> Vec<&'static str> {
 ///
 /// # Errors
 /// The error that a test wants here: EIO or ENOSPC.
-#[cfg(not(any(test, feature = "crash-points")))]
+#[cfg(not(debug_assertions))]
 #[inline]
 pub fn point(_: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
-#[cfg(any(test, feature = "crash-points"))]
+#[cfg(debug_assertions)]
 pub use armed::{Armed, arm, point};
 
-#[cfg(any(test, feature = "crash-points"))]
+#[cfg(debug_assertions)]
 mod armed {
     use std::cell::RefCell;
     use std::io;

@@ -191,8 +191,10 @@ impl Steps {
                     return Err(TrainError::Panics { cause });
                 }
                 if self.panics == MOST_PANICS {
-                    tracing::warn!(step = self.fallback.step, "training goes back");
-                    self.training.restore(&self.fallback)?;
+                    // The weights go back, the step goes on: no actor sees a version twice.
+                    tracing::warn!(to = self.fallback.step, step, "training goes back");
+                    let fallback = TrainingState { step, ..TrainingState::clone(&self.fallback) };
+                    self.training.restore(&fallback)?;
                 }
             }
         }

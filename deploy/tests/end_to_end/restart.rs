@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tributary_common::crash::points_of;
 use tributary_common::soak;
 
 use crate::programs::{ENDLESS, TRIBUTARY, Training, assert_balance, grid, kill_now, wait_for};
@@ -82,18 +83,42 @@ fn what_was_acked_before_the_first_checkpoint_is_in_the_ledger() {
     assert!(log.contains("put into replay again from the ledger"), "{log}");
 }
 
+/// A learner's program that does this first, with the shell, in a folder of its own.
+fn learner_that(folder: &Path, first: &str) -> PathBuf {
+    let script = folder.join("learner");
+    let learner = Path::new(TRIBUTARY).with_file_name("tributary-learner");
+    let text = format!("#!/bin/sh\n{first}\nexec {} \"$@\"\n", learner.display());
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+/// The spool's points and those of checkpoints have tests of their own.
+#[test]
+fn a_learner_that_dies_at_a_point_of_the_ledger_loses_nothing() {
+    let points = points_of("ledger");
+    for point in &points {
+        let folder = tempfile::tempdir().unwrap();
+        let (once, nth) = (folder.path().join("once"), 1 + points.len());
+        let arm = format!("TRIBUTARY_CRASH={point}:{nth}; export TRIBUTARY_CRASH");
+        let first = format!("[ -e {0} ] || {{ touch {0}; {arm}; }}", once.display());
+        let script = learner_that(folder.path(), &first);
+        let text = grid_that_keeps(30_000, true, "100ms");
+        let mut training = Training::start_with_learner(&text, &["--actors", "2"], &script);
+        training.end_well();
+        let words = training.words();
+        assert!(words.contains(&format!("{point} is hit")), "{words}");
+        assert!(training.stderr().contains(AGAIN), "{words}");
+        assert_went_on(&training, 30_000, 1, true);
+        println!("the learner died at {point}, passed for the {nth}th time, and went on");
+    }
+}
+
 #[test]
 fn a_learner_that_dies_again_and_again_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    let (script, sick) = (folder.path().join("learner"), folder.path().join("sick"));
-    let learner = Path::new(TRIBUTARY).with_file_name("tributary-learner");
-    let text = format!(
-        "#!/bin/sh\n[ -e {} ] && kill -9 $$\nexec {} \"$@\"\n",
-        sick.display(),
-        learner.display()
-    );
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let sick = folder.path().join("sick");
+    let script = learner_that(folder.path(), &format!("[ -e {} ] && kill -9 $$", sick.display()));
     let mut training = Training::start_with_learner(&grid(ENDLESS), &["--actors", "2"], &script);
     training.is_training();
     assert_eq!(training.children().len(), 3, "a learner and two actors");

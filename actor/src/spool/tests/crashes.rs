@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-#[cfg(feature = "crash-points")]
+#[cfg(debug_assertions)]
 mod points;
 
 /// What happens to a spool.
@@ -41,22 +41,22 @@ struct World {
 }
 
 /// Lets the disk fail at the point of this number, where there are points.
-#[cfg(feature = "crash-points")]
+#[cfg(debug_assertions)]
 fn fail(point: usize, errno: &str) {
     let (points, armed) = (points::all(), tributary_common::crash::Armed::read);
     let name = points[point % points.len()];
     tributary_common::crash::arm(armed(&format!("{name}:2:{errno}")));
 }
 
-#[cfg(feature = "crash-points")]
+#[cfg(debug_assertions)]
 fn fail_no_more() {
     tributary_common::crash::arm(None);
 }
 
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(debug_assertions))]
 fn fail(_: usize, _: &str) {}
 
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(debug_assertions))]
 fn fail_no_more() {}
 
 impl World {

@@ -96,6 +96,18 @@ async fn failing_updates_are_skipped_dumped_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn training_that_goes_back_takes_no_step_back() {
+    let sets = ["learner.generated=160", "actor.batch=256"];
+    let mut learner = TestLearner::start_with(GRID, &sets, &[], &[4, 5, 6]).await;
+    let mut actor = TestActor::join(&learner.url, None).await;
+    actor.send(&[GOOD; 160]).await;
+    actor.leave_when_drained().await;
+    let (outcome, summary) = learner.end().await;
+    assert_eq!(outcome, Outcome::Complete);
+    assert_eq!((&summary["steps"], &summary["skipped_batches"]), (&7.into(), &3.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_newest_three_checkpoints_are_kept() {
     let sets = ["learner.checkpoint_every=1ms", "learner.updates=50", "learner.batch=1"];
     let mut learner = TestLearner::start(&GRID.replace("generated = 100", ""), &sets).await;
