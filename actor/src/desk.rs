@@ -149,7 +149,7 @@ impl<O: Oracle> Desk<O> {
             let waiting = Waiting { candidate, batch: number, place };
             match remembered {
                 Some(raw) => complete.extend(self.settle(waiting, raw, 0.0)),
-                None => questions.extend(self.open.ask(key, waiting)),
+                None => questions.extend(self.open.ask(key, waiting, policy)),
             }
         }
         if !questions.is_empty() {
@@ -219,7 +219,7 @@ impl<O: Oracle> Desk<O> {
 
 impl Open {
     /// A question for the object with this key, unless it is open already.
-    fn ask(&mut self, key: ObjectKey, waiting: Waiting) -> Option<Question> {
+    fn ask(&mut self, key: ObjectKey, waiting: Waiting, policy: PolicyVersion) -> Option<Question> {
         self.waiting += 1;
         if let Some(asked) = self.tickets.get(&key).and_then(|open| self.questions.get_mut(open)) {
             asked.waiting.push(waiting);
@@ -230,7 +230,7 @@ impl Open {
         let object = waiting.candidate.trajectory.object.clone();
         self.tickets.insert(key, ticket);
         self.questions.insert(ticket, Asked { key, waiting: vec![waiting] });
-        Some(Question { ticket, key, object })
+        Some(Question { ticket, key, object, policy })
     }
 }
 

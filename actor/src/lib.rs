@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod claiming;
 mod columns;
 mod data_files;
 mod desk;

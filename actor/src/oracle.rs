@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::ObjectKey;
 
@@ -18,6 +19,8 @@ pub struct Question {
     pub key: ObjectKey,
     /// What is to be measured.
     pub object: Object,
+    /// The weights that drew it first.
+    pub policy: PolicyVersion,
 }
 
 /// The answer to a question.
@@ -124,4 +127,14 @@ pub trait Oracle: Send {
 
     /// Begins nothing new: questions that nobody works on are found to be cancelled.
     fn stop(&mut self);
+}
+
+impl Oracle for Box<dyn Oracle> {
+    fn ask(&mut self, questions: Vec<Question>) {
+        (**self).ask(questions);
+    }
+
+    fn stop(&mut self) {
+        (**self).stop();
+    }
 }

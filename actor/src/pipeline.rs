@@ -15,10 +15,12 @@ use tributary_common::reward::table::file::objects::Listed;
 use tributary_common::reward::{KeyMaker, Outside, Reward};
 use tributary_common::run_file::{self, Schedule};
 
+use crate::claiming::Claiming;
 use crate::desk::{Desk, Open};
 use crate::drawing::Drawing;
 use crate::error::ActorError;
 use crate::known::KnownObjects;
+use crate::oracle::Oracle;
 use crate::orders::Orders;
 use crate::outside::{self, Commands, Pool};
 use crate::scoring::{Drawn, Record, Scoring};
@@ -98,13 +100,23 @@ impl Order {
         room: usize,
         known: &Arc<KnownObjects>,
         works: &Works<'_>,
-    ) -> Result<Desk<Pool>, ActorError> {
+    ) -> Result<Desk<Box<dyn Oracle>>, ActorError> {
         let Works { progress, stop, gate, .. } = *works;
         let outputs = self.reward.outputs().len();
         // A batch is taken as long as there is room for an object.
-        let (found, findings) = bounded(room + self.batch);
+        let most = room + self.batch;
+        let (found, findings) = bounded(most);
         let commands = self.commands.as_ref();
-        let oracle = Pool::start(outside, outputs, commands, progress, found)?;
+        let pool = Pool::start(outside, outputs, commands, progress, found)?;
+        let (oracle, findings): (Box<dyn Oracle>, _) = match &self.shared {
+            None => (Box::new(pool), findings),
+            Some(shared) => {
+                let (to_desk, told) = bounded(most);
+                let (shared, progress) = (Arc::clone(shared), Arc::clone(progress));
+                let claiming = Claiming::start(shared, progress, (pool, findings), to_desk, most)?;
+                (Box::new(claiming), told)
+            }
+        };
         let refused = outside.asking().refused.map(|value| {
             let mut raw = vec![0.0; outputs];
             raw[0] = value;

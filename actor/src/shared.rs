@@ -57,7 +57,11 @@ impl SharedRewards {
         to: &Sender<(usize, Told)>,
     ) {
         let objects = objects.into_iter();
-        let keys: Vec<(usize, ObjectKey)> = objects.map(|(i, one)| (i, self.key(one))).collect();
+        self.want_keys(objects.map(|(i, one)| (i, self.key(one))).collect(), to);
+    }
+
+    /// Wants the values of objects with these keys.
+    pub fn want_keys(&self, keys: Vec<(usize, ObjectKey)>, to: &Sender<(usize, Told)>) {
         let mut asker = self.asker();
         for (number, key) in keys {
             asker.want(key, (number, to.clone()));
@@ -84,7 +88,7 @@ impl SharedRewards {
         self.asker().running()
     }
 
-    fn answered(&self, answers: Vec<(ObjectKey, Answer)>) {
+    pub(crate) fn answered(&self, answers: Vec<(ObjectKey, Answer)>) {
         let now = self.start.elapsed();
         let mut asker = self.asker();
         let told = answers.into_iter().flat_map(|(key, answer)| asker.answered(key, answer, now));
@@ -93,7 +97,7 @@ impl SharedRewards {
         tell(told);
     }
 
-    fn next(&self) -> Option<Message> {
+    pub(crate) fn next(&self) -> Option<Message> {
         self.asker().next(self.start.elapsed())
     }
 

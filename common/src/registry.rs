@@ -267,10 +267,12 @@ impl Registry {
     }
 }
 
-/// Fills in what depends on who measures: what was paid for is not to be lost, and actors that are
-/// handed this run file have no folder in which it lies.
+/// Fills in what depends on who measures: what was paid for is not to be lost nor paid for again, and
+/// actors that are handed this run file have no folder in which it lies.
 fn settle(run_file: &mut RunFile, outside: &Outside) {
-    run_file.reward.durable.get_or_insert(true);
+    if *run_file.reward.durable.get_or_insert(true) {
+        run_file.reward.shared.get_or_insert(true);
+    }
     let (key, path) = match outside {
         Outside::Command(command) => ("folder", Some(&command.folder)),
         Outside::Services(services) => ("endpoints_file", services.endpoints_file.as_ref()),

@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 use tributary_actor::oracle::{FailureKind, Finding, Oracle, Question};
 use tributary_actor::outside::{Commands, Pool};
 use tributary_actor::progress::Progress;
+use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::{ObjectKey, OutsideReward, Reward};
 use tributary_common::run_file::Section;
@@ -137,7 +138,12 @@ impl Office {
     }
 
     fn ask(&mut self, ticket: u64, object: String) {
-        let question = Question { ticket, key: ObjectKey([0; 32]), object: Object::Text(object) };
+        let question = Question {
+            ticket,
+            key: ObjectKey([0; 32]),
+            object: Object::Text(object),
+            policy: PolicyVersion::default(),
+        };
         self.pool.as_mut().unwrap().ask(vec![question]);
     }
 

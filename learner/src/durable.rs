@@ -22,7 +22,7 @@ use crate::hand_over::HandOver;
 use crate::ingest::{Arrival, is_known};
 use crate::intake::Intake;
 use crate::ledger_writer::commit::Committed;
-use crate::ledger_writer::{Committer, Work, observation};
+use crate::ledger_writer::{Committer, Sources, Work};
 use crate::outbox::Rejection;
 use crate::roster::Roster;
 use crate::yields::Yields;
@@ -50,6 +50,8 @@ pub struct Decider {
     pub intake: Intake,
     /// To the ledger.
     pub committer: Committer,
+    /// How actors come by values.
+    pub sources: Sources,
     /// Where waits are marked.
     pub board: Arc<Board>,
 }
@@ -77,7 +79,8 @@ impl Decider {
         for trajectory in batch.iter().skip(duplicates) {
             let examined = self.examiner.examine(&trajectory);
             let seen = examined.as_ref().ok();
-            let seen = seen.map(|sound| observation(sound, &trajectory, session.actor));
+            let seen =
+                seen.map(|sound| self.sources.observation(sound, &trajectory, session.actor));
             let verdict = match examined.and_then(|sound| self.accept(sound, &trajectory)) {
                 Ok((accepted, keep)) => {
                     kept.push(keep);

@@ -22,7 +22,7 @@ use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::{HandOver, Insertion};
 use crate::intake::Intake;
-use crate::ledger_writer::{WriteBehind, observation};
+use crate::ledger_writer::{Sources, WriteBehind};
 use crate::lockstep::Lockstep;
 use crate::outbox::Rejection;
 use crate::roster::Roster;
@@ -179,7 +179,8 @@ impl Ingest {
     /// Notes what a trajectory says of its object, for the ledger.
     fn note(&self, sound: &Sound, trajectory: &TrajectoryView<'_>, actor: ActorId) {
         let waiting = self.deps.board.wait(Edge::IngestLedger);
-        let waited = self.deps.ledger.note(observation(sound, trajectory, actor));
+        let waited =
+            self.deps.ledger.note(Sources::default().observation(sound, trajectory, actor));
         drop(waiting);
         if !waited.is_zero() {
             self.deps.board.update(|figures| figures.waited("ingest.ledger", waited));

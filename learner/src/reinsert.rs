@@ -45,7 +45,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::intake::{Intake, IntakeGoals};
-    use crate::ledger_writer::observation;
+    use crate::ledger_writer::Sources;
     use std::path::Path;
     use tributary_common::ids::{ActorId, Epoch, Incarnation, PolicyVersion, RunId, Seq};
     use tributary_common::ledger::{Accepted, Decided, Entry, FILE, Opened, Record, Verdict};
@@ -81,7 +81,7 @@ mod tests {
             let sound = examiner.examine(&view).unwrap();
             let (ordinal, actions) = (ordinal as u64, actions.to_vec());
             let accepted = Accepted { ordinal, actions, kind, setting, log_mu };
-            let seen = Some(observation(&sound, &view, actor));
+            let seen = Some(Sources::default().observation(&sound, &view, actor));
             records.push(Record { verdict: Verdict::Accepted(accepted), observation: seen });
             sounds.push(sound);
         }

@@ -24,6 +24,7 @@ use std::thread;
 use crossbeam_channel::{Sender, bounded};
 use tokio::runtime;
 use tokio::task::LocalSet;
+use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::outside::Command;
 use tributary_common::reward::{ObjectKey, Outside};
@@ -133,6 +134,7 @@ pub fn measure(
         ticket: ticket as u64,
         key: ObjectKey([0; 32]),
         object: object.clone(),
+        policy: PolicyVersion::default(),
     };
     pool.ask(objects.iter().enumerate().map(question).collect());
     let mut outcomes = BTreeMap::new();

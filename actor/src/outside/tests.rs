@@ -62,7 +62,12 @@ impl Bench {
         let question = |object: &&str| {
             self.asked += 1;
             let object = Object::Text((*object).to_owned());
-            Question { ticket: self.asked - 1, key: ObjectKey([0; 32]), object }
+            Question {
+                ticket: self.asked - 1,
+                key: ObjectKey([0; 32]),
+                object,
+                policy: PolicyVersion::default(),
+            }
         };
         let questions = objects.iter().map(question).collect();
         self.pool.ask(questions);

@@ -100,6 +100,11 @@ pub(super) fn evaluate(
                 let values =
                     params![id, f64::from(observation.seconds), signed(observation.actor.0)];
                 connection.prepare_cached(paid)?.execute(values)?;
+            } else if error.is_some() && status == "known" {
+                // A record with what stands for the failure came first.
+                let failed = "UPDATE objects SET status = 'failed', value = NULL, raw = '[]' \
+                              WHERE id = ?1";
+                connection.prepare_cached(failed)?.execute([id])?;
             }
             id
         }

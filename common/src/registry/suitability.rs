@@ -51,16 +51,23 @@ pub(super) fn problems(
     problems.extend(no_backward(run_file));
     problems.extend(uncounted_paths(run_file, environment));
     problems.extend(unreadable(run_file, environment));
-    if outside && run_file.reward.is_shared() {
-        let path = "reward.shared".to_owned();
-        let message = format!(
-            "`{path}` = true: commands and services are not asked for by several actors together yet; \
-             leave it out"
-        );
-        problems.push(Problem { path, origin: Origin::Absent, message });
-    }
+    problems.extend(unshared(run_file, outside));
     problems.extend(lockstep::problems(run_file, outside));
     problems
+}
+
+/// Why actors cannot ask before they measure.
+fn unshared(run_file: &RunFile, outside: bool) -> Option<Problem> {
+    let durable = run_file.reward.durable.unwrap_or(outside);
+    if durable || run_file.reward.shared != Some(true) {
+        return None;
+    }
+    let path = "reward.shared".to_owned();
+    let message = format!(
+        "`{path}` = true: what was paid for is to be on disk before anybody is told: give \
+         `reward.durable` = true, too"
+    );
+    Some(Problem { path, origin: Origin::Absent, message })
 }
 
 /// Why samples cannot be evaluated.

@@ -87,7 +87,7 @@ impl Config for SharedRewardKeys {
         keys.key("durable", &mut self.durable, durable);
         let shared = "whether actors ask before they measure, so that no object is paid for twice";
         keys.key("shared", &mut self.shared, shared)
-            .only(self.durable == Some(true), "with durable = true");
+            .only(self.durable != Some(false), "where durable is not false");
         keys.key("delay", &mut self.delay, "sleep for every object that is evaluated");
     }
 }

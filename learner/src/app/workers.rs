@@ -23,7 +23,7 @@ use crate::ingest::{Arrival, Ingest, IngestDeps};
 use crate::intake::{Intake, IntakeGoals};
 use crate::interference::Interference;
 use crate::ledger_writer::{
-    BehindWriter, CommitWriter, Committer, Covered, Job, RETRY, WriteBehind, report,
+    BehindWriter, CommitWriter, Committer, Covered, Job, RETRY, Sources, WriteBehind, report,
 };
 use crate::lockstep::Lockstep;
 use crate::publish::{Newest, Publisher};
@@ -222,6 +222,12 @@ impl Common<'_> {
         Examiner::new(Arc::clone(environment), Arc::clone(undelayed))
     }
 
+    fn sources(&self) -> Sources {
+        let outside = self.task.undelayed.outside();
+        let refused = outside.and_then(|outside| outside.asking().refused);
+        Sources { is_shared: self.facts.run_file.reward.is_shared(), refused }
+    }
+
     fn yields(&self) -> Yields {
         let RunFile { exploration, evaluation, .. } = &self.facts.run_file;
         let yields = Yields::new(exploration.settings(), evaluation.good_log_reward);
@@ -281,6 +287,7 @@ impl Common<'_> {
             dead_letters: self.dead_letters(),
             intake,
             committer,
+            sources: self.sources(),
             board: Arc::clone(&self.observer.board),
         };
         // Its bytes are bounded by credit.

@@ -131,18 +131,38 @@ pub fn report(result: Result<(), LedgerError>, failed: oneshot::Sender<LedgerErr
     }
 }
 
-/// What a sound trajectory says of its object.
-pub fn observation(sound: &Sound, trajectory: &TrajectoryView<'_>, actor: ActorId) -> Observation {
-    Observation {
-        key: sound.key,
-        object: sound.built.clone(),
-        raw: trajectory.raw.to_vec(),
-        seconds: trajectory.seconds,
-        actor,
-        policy: trajectory.policy,
-        is_measured: !is_known(trajectory.kind, trajectory.seconds),
-        seen: 1,
-        time: now(),
+/// How actors come by what they say of objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sources {
+    /// They ask first, and tell of what they measure by itself.
+    pub is_shared: bool,
+    /// What they send of an object that could not be measured.
+    pub refused: Option<f64>,
+}
+
+impl Sources {
+    /// What a sound trajectory says of its object.
+    pub fn observation(
+        &self,
+        sound: &Sound,
+        trajectory: &TrajectoryView<'_>,
+        actor: ActorId,
+    ) -> Observation {
+        let &TrajectoryView { kind, seconds, raw, policy, .. } = trajectory;
+        // Failures are told by themselves: what stands for them was not measured.
+        let stands_in = || self.refused.is_some() && raw.first() == self.refused.as_ref();
+        let is_hearsay = self.is_shared && (seconds == 0.0 || stands_in());
+        Observation {
+            key: sound.key,
+            object: sound.built.clone(),
+            raw: raw.to_vec(),
+            seconds,
+            actor,
+            policy,
+            is_measured: !is_known(kind, seconds) && !is_hearsay,
+            seen: 1,
+            time: now(),
+        }
     }
 }
 
