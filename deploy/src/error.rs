@@ -9,6 +9,7 @@ use tributary_common::checkpoint::CheckpointError;
 use tributary_common::estimate::EstimateError;
 use tributary_common::exact::ExactError;
 use tributary_common::ledger::LedgerError;
+use tributary_common::reward::table::file::TableError;
 use tributary_common::run_file::{OtherRun, RunFileError};
 use tributary_common::token::TokenError;
 use tributary_proto::credentials::CredentialsError;
@@ -55,6 +56,17 @@ pub(crate) enum CommandError {
     /// A ledger that cannot be read, or a condition that is not SQL.
     #[error("ledger.sqlite: {0}")]
     Ledger(#[from] LedgerError),
+    /// What is to become known to a run does not fit it.
+    #[error("the object \"{object}\" cannot become known to this run: {reason}")]
+    Import {
+        /// The object.
+        object: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A list of objects that cannot be read.
+    #[error("{0}")]
+    Objects(#[from] TableError),
     /// The environment does not work.
     #[error("the environment \"{kind}\" does not work: {reason}")]
     Environment {
@@ -202,7 +214,7 @@ impl CommandError {
             | Self::NoLearnerProgram { .. } => CONFIGURATION,
             Self::Ledger(LedgerError::Busy(_)) => TRY_AGAIN,
             Self::Ledger(LedgerError::Statement(_)) => USAGE,
-            Self::Ledger(_) => CONFIGURATION,
+            Self::Ledger(_) | Self::Import { .. } | Self::Objects(_) => CONFIGURATION,
             Self::Credentials(CredentialsError::Address(_))
             | Self::NoSuchKey { .. }
             | Self::NoSuchState { .. } => USAGE,

@@ -1,13 +1,14 @@
 //! `tributary ledger`: what a run has measured, with the log-reward of its run file.
 
 mod export;
+mod import;
 mod page;
 
 pub(crate) mod candidates;
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use tributary_common::ledger::{FILE, Journal, LedgerReader, ObjectRow};
 use tributary_common::object::Object;
@@ -22,21 +23,25 @@ Examples:
   tributary ledger runs/tfbind8-1 --top 100
   tributary ledger runs/tfbind8-1 --where \"value > 0.9 AND seconds > 60\"
   tributary ledger runs/tfbind8-1 --where \"object LIKE 'ACG%'\" --export acg.csv
+  tributary ledger import runs/new --from runs/tfbind8-1
   sqlite3 -readonly runs/tfbind8-1/ledger.sqlite \"SELECT count(*) FROM evaluations\"
 
 Columns: key, object, value (the first raw value), raw (JSON), seconds (what measuring took), actor,
-policy_incarnation, policy_step, time (seconds since 1970), seen, status ('measured' or 'known').";
+policy_incarnation, policy_step, time (seconds since 1970), seen, status ('measured', 'known' or 'failed').";
 
 /// Shows the objects that a run has measured, the best first
 ///
 /// The raw values are those that were measured; the log-reward is made of them by RUN_DIR/run.toml as it
 /// is now, so a changed exponent is enough to rank them anew. Works while the run goes on.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// The run directory
-    #[arg(value_name = "RUN_DIR")]
-    directory: PathBuf,
+    #[arg(value_name = "RUN_DIR", required = true)]
+    directory: Option<PathBuf>,
     /// How many of the objects with the highest log-reward
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
@@ -49,6 +54,12 @@ pub(crate) struct Options {
     /// Print one JSON object
     #[arg(long, conflicts_with = "export")]
     json: bool,
+}
+
+/// What else can be done with a ledger.
+#[derive(Subcommand)]
+enum Action {
+    Import(import::Options),
 }
 
 /// An object as it is printed.
@@ -81,7 +92,12 @@ struct Report {
 
 /// Reads and prints.
 pub(crate) fn run(options: &Options, registry: &Registry) -> Result<(), CommandError> {
-    let (task, reader) = open(&options.directory, registry)?;
+    if let Some(Action::Import(options)) = &options.action {
+        return import::run(options, registry);
+    }
+    // Clap asks for it.
+    let directory = options.directory.clone().unwrap_or_default();
+    let (task, reader) = open(&directory, registry)?;
     let condition = options.condition.as_deref();
     let matching = reader.count(condition)?;
     if let Some(file) = &options.export {

@@ -8,6 +8,7 @@ mod outbox;
 mod recent;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ struct Inner {
     streams: BTreeMap<ActorId, (StreamKey, Arc<ClaimOutbox>)>,
     opened: u64,
     recent: Recent,
+    /// Objects that were measured since this was asked last.
+    measured: Vec<ObjectKey>,
 }
 
 /// Shared by the services and the ledger's thread.
@@ -69,9 +72,9 @@ impl Claims {
             most_of_an_actor: limits::RUNNING_CLAIMS,
         };
         let desk = Desk::new(config).recovering(missing, limits::CLAIMS_RECOVERY);
-        let (streams, opened, recent) = Default::default();
+        let (streams, opened, recent, measured) = Default::default();
         Self {
-            inner: Mutex::new(Inner { desk, streams, opened, recent }),
+            inner: Mutex::new(Inner { desk, streams, opened, recent, measured }),
             reader: Mutex::new(reader),
             keys: KeyMaker::new(Arc::clone(&reward)),
             reward,
@@ -178,9 +181,13 @@ impl Claims {
         self.change(|inner, now| {
             let mut told = Vec::new();
             for result in &results {
-                match result.is_transient {
-                    true => told.extend(inner.desk.give_back(actor, result.key, now)),
-                    false => inner.desk.measured(actor, result.key),
+                if result.is_transient {
+                    told.extend(inner.desk.give_back(actor, result.key, now));
+                    continue;
+                }
+                inner.desk.measured(actor, result.key);
+                if matches!(result.outcome, Outcome::Measured(_)) {
+                    inner.measured.push(result.key);
                 }
             }
             told
@@ -208,6 +215,11 @@ impl Claims {
             Some(wrong) => Evaluated { outcome: Outcome::Failed(wrong), ..result },
             None => result,
         })
+    }
+
+    /// The objects that were measured since this was called last.
+    pub fn take_measured(&self) -> Vec<ObjectKey> {
+        mem::take(&mut lock(&self.inner).measured)
     }
 
     /// Whether somebody holds one of these objects or waits for it.

@@ -13,13 +13,14 @@ use tributary_common::session::books::RejectionReason;
 use tributary_common::session::learner::Settlement;
 use tributary_common::trajectory::{TrajectoryKind, TrajectoryView};
 
+use crate::claims::Claims;
 use crate::dead_letters::DeadLetters;
 use crate::edges::Edge;
 use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::HandOver;
-use crate::ingest::{Arrival, is_known};
+use crate::ingest::Arrival;
 use crate::intake::Intake;
 use crate::ledger_writer::commit::Committed;
 use crate::ledger_writer::{Committer, Sources, Work};
@@ -52,6 +53,8 @@ pub struct Decider {
     pub committer: Committer,
     /// How actors come by values.
     pub sources: Sources,
+    /// Who measures what, where rewards are shared.
+    pub claims: Option<Arc<Claims>>,
     /// Where waits are marked.
     pub board: Arc<Board>,
 }
@@ -75,6 +78,8 @@ impl Decider {
 
     fn decide(&mut self, arrival: &Arrival) -> Work {
         let &Arrival { session, epoch, duplicates, ref batch } = arrival;
+        let measured = self.claims.as_ref().map(|claims| claims.take_measured());
+        measured.into_iter().flatten().for_each(|key| self.intake.measured(key));
         let (mut records, mut rejections, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for trajectory in batch.iter().skip(duplicates) {
             let examined = self.examiner.examine(&trajectory);
@@ -110,7 +115,8 @@ impl Decider {
             return Err(Unsound { reason: RejectionReason::RunComplete, detail, step: None });
         }
         let ordinal = self.intake.generated();
-        let is_new = self.intake.accept(sound.key, is_known(trajectory.kind, trajectory.seconds));
+        let is_known = self.sources.is_known(trajectory);
+        let is_new = self.intake.accept(sound.key, is_known);
         let &TrajectoryView { kind, setting, log_mu, .. } = trajectory;
         let actions = sound.actions.clone();
         let (generated, paid) = (self.intake.generated(), self.intake.paid());

@@ -22,6 +22,8 @@ pub struct Intake {
     objects: HashSet<u64>,
     /// Those of them whose values came from a file and that nobody has measured.
     unpaid: HashSet<u64>,
+    /// Objects that somebody has measured and that no trajectory has ended in yet.
+    ahead: HashSet<u64>,
 }
 
 impl Intake {
@@ -45,9 +47,19 @@ impl Intake {
         self.count_object(object, is_known)
     }
 
+    /// An object was measured, whatever becomes of the trajectory for which it was.
+    pub fn measured(&mut self, object: ObjectKey) {
+        let object = object.short();
+        if !self.objects.contains(&object) {
+            self.ahead.insert(object);
+        }
+        self.unpaid.remove(&object);
+    }
+
     fn count_object(&mut self, object: ObjectKey, is_known: bool) -> bool {
         let object = object.short();
         let is_new = self.objects.insert(object);
+        let is_known = !self.ahead.remove(&object) && is_known;
         if !is_known {
             self.unpaid.remove(&object);
         } else if is_new {

@@ -12,6 +12,7 @@ mod columns;
 mod disk;
 mod entry;
 mod error;
+mod import;
 mod objects;
 mod reader;
 mod schema;
@@ -42,6 +43,7 @@ pub use entry::{
     Accepted, AcceptedRow, Decided, Entry, Evaluation, Observation, Opened, Record, Verdict,
 };
 pub use error::LedgerError;
+pub use import::import;
 use objects::Repeats;
 pub use reader::{LedgerReader, ObjectRow};
 pub use schema::VERSION;

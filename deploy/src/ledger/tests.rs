@@ -85,7 +85,8 @@ fn an_export_is_whole_or_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let _open = run_directory(folder.path());
     let options = |condition: &str| Options {
-        directory: folder.path().to_owned(),
+        action: None,
+        directory: Some(folder.path().to_owned()),
         top: 1,
         condition: Some(condition.to_owned()),
         export: Some(folder.path().join("out.csv")),
@@ -106,4 +107,38 @@ fn an_export_is_whole_or_not_there() {
     let empty = tempfile::tempdir().unwrap();
     let error = open(empty.path(), &Registry::builtin()).err().unwrap();
     assert!(error.to_string().contains("there is no ledger.sqlite"), "{error}");
+}
+
+#[test]
+fn what_another_run_or_a_file_knows_becomes_known_while_a_learner_writes() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run_directory(old.path()).close().unwrap();
+    let _open = run_directory(new.path());
+    let options = |from: &Path| Options {
+        action: Some(Action::Import(import::Options {
+            directory: new.path().to_owned(),
+            from: from.to_owned(),
+        })),
+        directory: None,
+        top: 1,
+        condition: None,
+        export: None,
+        json: false,
+    };
+    let registry = Registry::builtin();
+    run(&options(old.path()), &registry).unwrap();
+    assert_eq!(report(new.path(), Some("status = 'measured'"), 9).matching, 3, "nothing changed");
+    let csv = old.path().join("more.csv");
+    fs::write(&csv, "word,value\nAA,1\nBB,4\n").unwrap();
+    run(&options(&csv), &registry).unwrap();
+    let known = report(new.path(), Some("status = 'known'"), 9);
+    assert_eq!((known.matching, known.objects[0].raw[0]), (1, 4.0));
+    fs::write(&csv, "word,value\nABB,1\n").unwrap();
+    assert!(run(&options(&csv), &registry).unwrap_err().to_string().contains("ABB"));
+    // Of another reward.
+    let motif = "kind = \"motif\"\nmotifs = [\"AA\"]";
+    let text = WORDS.replace("kind = \"table\"\nfile = \"words.tsv\"", motif);
+    fs::write(new.path().join("run.toml"), text).unwrap();
+    let error = run(&options(old.path()), &registry).unwrap_err();
+    assert!(error.to_string().contains("cannot become known"), "{error}");
 }

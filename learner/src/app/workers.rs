@@ -288,6 +288,7 @@ impl Common<'_> {
             intake,
             committer,
             sources: self.sources(),
+            claims: claims.clone(),
             board: Arc::clone(&self.observer.board),
         };
         // Its bytes are bounded by credit.

@@ -141,6 +141,12 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Whether the actor knew the object's values, from a file or from somebody else.
+    pub fn is_known(&self, trajectory: &TrajectoryView<'_>) -> bool {
+        let &TrajectoryView { kind, seconds, .. } = trajectory;
+        is_known(kind, seconds) || (self.is_shared && seconds == 0.0)
+    }
+
     /// What a sound trajectory says of its object.
     pub fn observation(
         &self,
@@ -148,10 +154,10 @@ impl Sources {
         trajectory: &TrajectoryView<'_>,
         actor: ActorId,
     ) -> Observation {
-        let &TrajectoryView { kind, seconds, raw, policy, .. } = trajectory;
+        let &TrajectoryView { seconds, raw, policy, .. } = trajectory;
         // Failures are told by themselves: what stands for them was not measured.
         let stands_in = || self.refused.is_some() && raw.first() == self.refused.as_ref();
-        let is_hearsay = self.is_shared && (seconds == 0.0 || stands_in());
+        let is_measured = !self.is_known(trajectory) && !(self.is_shared && stands_in());
         Observation {
             key: sound.key,
             object: sound.built.clone(),
@@ -159,7 +165,7 @@ impl Sources {
             seconds,
             actor,
             policy,
-            is_measured: !is_known(kind, seconds) && !is_hearsay,
+            is_measured,
             seen: 1,
             time: now(),
         }
