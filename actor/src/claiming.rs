@@ -39,7 +39,9 @@ struct Clerk<O> {
     /// Of the desk.
     orders: Receiver<Order>,
     /// Of the learner.
-    told: (Sender<(usize, Told)>, Receiver<(usize, Told)>),
+    told: Receiver<(usize, Told)>,
+    /// For the learner.
+    tell: Sender<(usize, Told)>,
     /// Of the oracle.
     found: Receiver<Finding>,
     /// To the desk.
@@ -70,12 +72,14 @@ impl Claiming {
     ) -> Result<Self, ActorError> {
         // Each order has an open question, but for the last.
         let (orders, to_clerk) = bounded(room + 1);
+        let (tell, told) = bounded(room);
         let clerk = Clerk {
             shared,
             progress,
             oracle,
             orders: to_clerk,
-            told: bounded(room),
+            told,
+            tell,
             found,
             findings,
             open: HashMap::new(),
@@ -118,7 +122,6 @@ impl Drop for Claiming {
 
 impl<O: Oracle> Clerk<O> {
     fn run(mut self) {
-        let told = self.told.1.clone();
         loop {
             let start = (self.begun == 0 && !self.open.is_empty()).then(std::time::Instant::now);
             select! {
@@ -127,7 +130,7 @@ impl<O: Oracle> Clerk<O> {
                     Ok(Order::Stop) => self.stop(),
                     Err(_) => return,
                 },
-                recv(told) -> told => if let Ok((ticket, told)) = told {
+                recv(self.told) -> told => if let Ok((ticket, told)) = told {
                     self.hear(ticket as u64, told);
                 },
                 recv(self.found) -> finding => match finding {
@@ -150,7 +153,7 @@ impl<O: Oracle> Clerk<O> {
         for question in questions {
             self.open.insert(question.ticket, Open { question, is_begun: false });
         }
-        self.shared.want_keys(keys, &self.told.0);
+        self.shared.want_keys(keys, &self.tell);
     }
 
     /// Nothing new is begun: what nobody here works on is not waited for.

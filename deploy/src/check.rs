@@ -123,8 +123,8 @@ fn sizes(table: &mut Table, run_file: &RunFile, task: &Task) {
     table.row(
         "states",
         match environment.enumeration() {
-            Some(list) if task.reward.outside().is_some() => {
-                format!("{}, not compared: programs outside measure", grouped(list.states()))
+            Some(list) if run_file.reward.is_shared() || task.reward.outside().is_some() => {
+                format!("{}, not compared: that would be paid for", grouped(list.states()))
             }
             Some(list) if list.states() <= run_file.evaluation.max_states => {
                 format!("{}, compared exactly with the target", grouped(list.states()))

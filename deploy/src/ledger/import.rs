@@ -31,10 +31,10 @@ The CSV (or TSV) file has a header; then the object, and its raw values in the n
 pub(crate) struct Options {
     /// The run directory
     #[arg(value_name = "RUN_DIR")]
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Another run directory, or a file
     #[arg(long, value_name = "RUN_DIR|FILE.csv")]
-    from: PathBuf,
+    pub(super) from: PathBuf,
 }
 
 /// Reads, checks, writes.

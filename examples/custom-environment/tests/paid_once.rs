@@ -79,8 +79,6 @@ fn run_file(reward: &str, generated: u64) -> String {
         batch = 16
         [evaluation]
         every = "60s"
-        # The exact comparison would measure all objects in the learner.
-        max_states = 1
         "#
     )
 }

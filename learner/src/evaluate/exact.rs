@@ -7,7 +7,7 @@ use tributary_common::exact::{
 };
 use tributary_common::network::cpu::Snapshot;
 use tributary_common::registry::Task;
-use tributary_common::run_file;
+use tributary_common::run_file::RunFile;
 
 use crate::figures::ExactFigures;
 
@@ -19,12 +19,13 @@ pub(super) struct ExactComparison {
 
 impl ExactComparison {
     /// For an environment of at most `[evaluation] max_states` states; `None` where it has more, or
-    /// cannot list them.
-    pub(super) fn new(config: &run_file::Evaluation, task: &Task) -> Option<Self> {
-        if task.undelayed.outside().is_some() {
-            tracing::info!("no exact comparison with the target: programs outside measure");
+    /// cannot list them, or where each object is to be paid for once, and by actors.
+    pub(super) fn new(run_file: &RunFile, task: &Task) -> Option<Self> {
+        if run_file.reward.is_shared() || task.undelayed.outside().is_some() {
+            tracing::info!("no exact comparison with the target: it would be paid for");
             return None;
         }
+        let config = &run_file.evaluation;
         let list = task.environment.enumeration();
         let is_short = list.is_some_and(|list| list.states() <= config.max_states);
         if !is_short {

@@ -60,7 +60,7 @@ impl Evaluator {
     /// Every `[evaluation] every`.
     pub fn new(run_file: &RunFile, deps: EvaluatorDeps) -> Self {
         let estimates = Estimates::new(run_file, &deps.task, &deps.data);
-        let exact = ExactComparison::new(&run_file.evaluation, &deps.task);
+        let exact = ExactComparison::new(run_file, &deps.task);
         Self { every: run_file.evaluation.every, exact, estimates, deps, last: None }
     }
 

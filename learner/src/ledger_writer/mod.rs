@@ -157,7 +157,7 @@ impl Sources {
         let &TrajectoryView { seconds, raw, policy, .. } = trajectory;
         // Failures are told by themselves: what stands for them was not measured.
         let stands_in = || self.refused.is_some() && raw.first() == self.refused.as_ref();
-        let is_measured = !self.is_known(trajectory) && !(self.is_shared && stands_in());
+        let is_hearsay = self.is_known(trajectory) || (self.is_shared && stands_in());
         Observation {
             key: sound.key,
             object: sound.built.clone(),
@@ -165,7 +165,7 @@ impl Sources {
             seconds,
             actor,
             policy,
-            is_measured,
+            is_measured: !is_hearsay,
             seen: 1,
             time: now(),
         }
