@@ -46,7 +46,7 @@ fn jobs(folder: &Folder, tasks: &[Task]) -> String {
     let mut table = Table::default();
     table.section("jobs");
     if let Some(reason) = folder.over() {
-        table.row("over", reason);
+        table.row("over", one_line(&reason));
     }
     let learner = folder.launched.learner_job();
     let (learners, actors): (Vec<&Task>, Vec<&Task>) =
@@ -66,10 +66,15 @@ fn jobs(folder: &Folder, tasks: &[Task]) -> String {
     let there = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
     table.row("actors", format!("{there}; {wanted} wanted"));
     if let Some(reason) = folder.refused() {
-        table.row("not taken", reason);
+        table.row("not taken", one_line(&reason));
     }
     table.row("logs", folder.logs().display());
     table.text()
+}
+
+/// A reason may hold the last lines of a log.
+fn one_line(reason: &str) -> String {
+    reason.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 fn state(task: &Task) -> String {
