@@ -20,6 +20,7 @@ pub const MAY_CHANGE: &[&str] = &[
     "learner.threads",
     "learner.credit_budget",
     "actor.*",
+    "reward.shared",
     "evaluation.*",
 ];
 
