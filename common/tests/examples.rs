@@ -92,6 +92,18 @@ fn qm9() {
 }
 
 #[test]
+fn rna() {
+    let (_, task) = example("rna.toml");
+    let target = "((((..((((....))))..((((....))))..))))";
+    let command = std::fs::read_to_string(examples().join("rna.toml")).unwrap();
+    assert!(command.contains(&format!("\"{target}\"]")), "the target is another one");
+    let environment = task.environment.as_ref();
+    assert_eq!((environment.forward_actions(), environment.max_steps()), (4, target.len()));
+    check_laws(environment, 20, 1).unwrap();
+    assert_eq!(task.reward.identity().kind, "command");
+}
+
+#[test]
 fn no_example_is_left_out() {
     let mut names: Vec<String> = std::fs::read_dir(examples())
         .unwrap()

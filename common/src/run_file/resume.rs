@@ -141,7 +141,7 @@ mod tests {
                 keys.into_iter().map(move |(k, _)| format!("{section}.{k}"))
             })
             .chain(["paid", "updates", "time", "threads"].map(|key| format!("learner.{key}")))
-            .chain(["run.lockstep_patience".to_owned()])
+            .chain(["run.lockstep_patience", "reward.shared"].map(str::to_owned))
             .collect();
         for may in MAY_CHANGE {
             let is_one = match may.strip_suffix('*') {
