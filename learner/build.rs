@@ -9,7 +9,8 @@ use std::path::Path;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        let mut link_arg = format!("-Wl,-rpath,{lib}");
+        // First where a package has it (`make dist`, images), then where `make setup` put it.
+        let mut link_arg = format!("-Wl,-rpath,$ORIGIN/../lib/tributary/torch/lib,-rpath,{lib}");
         // No symbol of the CUDA library is called by name: it registers itself when it is loaded, and the
         // linker would leave it out.
         let cuda = Path::new(&lib).join("libtorch_cuda.so");

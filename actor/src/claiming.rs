@@ -4,12 +4,13 @@
 //! What somebody has measured is found at once; what somebody measures now is found when the learner
 //! tells its value. What the other oracle finds is told to the learner before it is passed on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use tributary_common::claims::Outcome;
 use tributary_common::claims::asker::Evaluated;
 
@@ -18,6 +19,9 @@ use crate::oracle::{Failure, FailureKind, Finding, Measured, Oracle, Question};
 use crate::progress::{Edge, Progress};
 use crate::shared::{SharedRewards, Told};
 use crate::workers::cause;
+
+/// After so long an oracle that handed a question back is asked again; doubles, up to the longest.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// What the desk hands over.
 enum Order {
@@ -50,7 +54,19 @@ struct Clerk<O> {
     open: HashMap<u64, Open>,
     /// Those of them that the oracle was asked.
     begun: usize,
+    /// Questions that the learner is not asked while the oracle does not work.
+    held_back: VecDeque<u64>,
+    broken: Option<Broken>,
     is_stopped: bool,
+}
+
+/// The oracle does not work: what the learner grants goes back to others.
+struct Broken {
+    /// When it is tried again.
+    again: Instant,
+    pause: Duration,
+    /// The question by which it is tried now.
+    trial: Option<u64>,
 }
 
 struct Open {
@@ -84,6 +100,8 @@ impl Claiming {
             findings,
             open: HashMap::new(),
             begun: 0,
+            held_back: VecDeque::new(),
+            broken: None,
             is_stopped: false,
         };
         let system = |source| ActorError::System { action: "start the thread of claims", source };
@@ -123,8 +141,14 @@ impl Drop for Claiming {
 impl<O: Oracle> Clerk<O> {
     fn run(mut self) {
         loop {
-            let start = (self.begun == 0 && !self.open.is_empty()).then(std::time::Instant::now);
+            let waits = self.begun == 0 && !self.open.is_empty() && self.broken.is_none();
+            let start = waits.then(Instant::now);
+            let trial = match &self.broken {
+                Some(broken) if broken.trial.is_none() => at(broken.again),
+                _ => never(),
+            };
             select! {
+                recv(trial) -> _ => self.try_again(),
                 recv(self.orders) -> order => match order {
                     Ok(Order::Ask(questions)) => self.ask(questions),
                     Ok(Order::Stop) => self.stop(),
@@ -149,11 +173,50 @@ impl<O: Oracle> Clerk<O> {
             questions.into_iter().for_each(|one| self.find(one.ticket, Err(cancelled())));
             return;
         }
-        let keys: Vec<_> = questions.iter().map(|one| (one.ticket as usize, one.key)).collect();
+        let tickets: Vec<u64> = questions.iter().map(|one| one.ticket).collect();
         for question in questions {
             self.open.insert(question.ticket, Open { question, is_begun: false });
         }
-        self.shared.want_keys(keys, &self.tell);
+        match self.broken {
+            Some(_) => self.held_back.extend(tickets),
+            None => self.want(&tickets),
+        }
+    }
+
+    /// Asks the learner.
+    fn want(&self, tickets: &[u64]) {
+        let key = |ticket: &u64| Some((*ticket as usize, self.open.get(ticket)?.question.key));
+        self.shared.want_keys(tickets.iter().filter_map(key).collect(), &self.tell);
+    }
+
+    /// The oracle handed a question back: somebody else may have it.
+    fn hold_back(&mut self, ticket: u64) {
+        let pause = match &self.broken {
+            Some(broken) if broken.trial == Some(ticket) => (2 * broken.pause).min(PAUSES[1]),
+            Some(broken) => broken.pause,
+            None => PAUSES[0],
+        };
+        let trial = self.broken.as_ref().and_then(|broken| broken.trial);
+        let trial = trial.filter(|trial| *trial != ticket);
+        self.broken = Some(Broken { again: Instant::now() + pause, pause, trial });
+        self.held_back.push_back(ticket);
+    }
+
+    /// One question shows whether the oracle works again.
+    fn try_again(&mut self) {
+        let next = self.held_back.pop_front();
+        if let Some(broken) = &mut self.broken {
+            broken.again = Instant::now() + broken.pause;
+            broken.trial = next;
+        }
+        self.want(next.as_slice());
+    }
+
+    /// The oracle works, as far as anybody knows.
+    fn mend(&mut self) {
+        self.broken = None;
+        let tickets: Vec<u64> = self.held_back.drain(..).collect();
+        self.want(&tickets);
     }
 
     /// Nothing new is begun: what nobody here works on is not waited for.
@@ -162,6 +225,7 @@ impl<O: Oracle> Clerk<O> {
         let waiting = self.open.extract_if(|_, one| !one.is_begun).map(|(ticket, _)| ticket);
         let waiting: Vec<u64> = waiting.collect();
         waiting.into_iter().for_each(|ticket| self.find(ticket, Err(cancelled())));
+        (self.held_back, self.broken) = (VecDeque::new(), None);
         self.oracle.stop();
     }
 
@@ -179,6 +243,12 @@ impl<O: Oracle> Clerk<O> {
             }
             Told::Known(outcome) => {
                 self.open.remove(&ticket);
+                if let Some(broken) = &mut self.broken
+                    && broken.trial == Some(ticket)
+                {
+                    // Somebody else has measured it: that says nothing of the oracle.
+                    broken.trial = None;
+                }
                 let known = match outcome {
                     Outcome::Measured(raw) => {
                         self.progress.reused.fetch_add(1, Relaxed);
@@ -195,6 +265,12 @@ impl<O: Oracle> Clerk<O> {
     fn found(&mut self, finding: Finding) {
         let Some(Open { question, .. }) = self.open.remove(&finding.ticket) else { return };
         self.begun -= 1;
+        let kind = finding.outcome.as_ref().err().map(|failure| failure.kind);
+        let is_handed_back = kind == Some(FailureKind::Unavailable) && !self.is_stopped;
+        if is_handed_back {
+            let question = question.clone();
+            self.open.insert(finding.ticket, Open { question, is_begun: false });
+        }
         let (outcome, is_transient, seconds) = match &finding.outcome {
             Ok(measured) => (Outcome::Measured(measured.raw.clone()), false, measured.seconds),
             Err(failure) => {
@@ -205,6 +281,12 @@ impl<O: Oracle> Clerk<O> {
         let Question { key, object, policy, .. } = question;
         let (lease, policy) = (None, Some(policy));
         self.shared.done(Evaluated { key, object, outcome, is_transient, seconds, lease, policy });
+        if is_handed_back {
+            return self.hold_back(finding.ticket);
+        }
+        if self.broken.is_some() && kind != Some(FailureKind::Cancelled) {
+            self.mend();
+        }
         self.find(finding.ticket, finding.outcome);
     }
 

@@ -122,6 +122,16 @@ pub enum ActorError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its metrics cannot be shown there.
+    #[error(
+        "cannot listen on {address} for metrics: {source}; name another address with --metrics"
+    )]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// There can be no spool.
     #[error("cannot keep a spool in {}: {source}; name another folder with --spool", folder.display())]
     Spool {
@@ -164,6 +174,7 @@ impl ActorError {
             Self::LearnerLost { .. }
             | Self::Fenced(_)
             | Self::Thread { .. }
+            | Self::Listen { .. }
             | Self::System { .. } => 75,
             Self::Interrupted { .. } => 130,
         }

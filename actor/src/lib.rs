@@ -19,6 +19,7 @@ mod fakes;
 pub mod gate;
 mod known;
 mod link;
+pub mod metrics;
 pub mod newest;
 pub mod oracle;
 pub mod orders;
@@ -30,18 +31,22 @@ mod search;
 pub mod shared;
 mod signals;
 pub mod spool;
+mod stay;
 pub mod surroundings;
 mod watchdog;
 mod weights;
 mod workers;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tributary_common::registry::Registry;
 use tributary_proto::credentials::Credentials;
 
 pub use error::ActorError;
+use metrics::ActorMetrics;
 pub use outside::Commands;
 pub use spool::SpoolConfig;
 use surroundings::Surroundings;
@@ -111,11 +116,49 @@ pub async fn run_in(
     link::Link::new(config, registry, shutdown, surroundings)?.run().await
 }
 
-/// As [`run`], on a runtime of its own; SIGTERM or SIGINT drains, the second one ends at once.
+/// As [`run`], on a runtime of its own; SIGTERM or SIGINT drains, the second one ends at once. With an address for
+/// `metrics` it is shown there.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_until_signal(config: ActorConfig, registry: Registry) -> Result<Outcome, ActorError> {
+pub fn run_until_signal(
+    config: ActorConfig,
+    registry: Registry,
+    metrics: Option<SocketAddr>,
+) -> Result<Outcome, ActorError> {
+    on_a_runtime(metrics, async |shutdown, shown| {
+        run_in(config, registry, shutdown, surroundings_of(shown)).await
+    })
+}
+
+/// As [`run_until_signal`], but neither the end of a run nor a learner that is not there ends it: it waits for the
+/// next one, for as long as it is left to.
+///
+/// # Errors
+/// As [`run`], but for what another try may mend.
+pub fn stay_until_signal(
+    config: ActorConfig,
+    registry: Registry,
+    metrics: Option<SocketAddr>,
+) -> Result<Outcome, ActorError> {
+    on_a_runtime(metrics, async |shutdown, shown| {
+        stay::stay(config, registry, shutdown, || surroundings_of(shown)).await
+    })
+}
+
+/// Those of an actor of this process, which is shown from now on.
+fn surroundings_of(shown: Option<&ActorMetrics>) -> Surroundings {
+    let surroundings = Surroundings::default();
+    if let Some(shown) = shown {
+        shown.show(Arc::clone(&surroundings.progress));
+    }
+    surroundings
+}
+
+fn on_a_runtime(
+    metrics: Option<SocketAddr>,
+    work: impl AsyncFnOnce(Shutdown, Option<&ActorMetrics>) -> Result<Outcome, ActorError>,
+) -> Result<Outcome, ActorError> {
     let system = |action| move |source| ActorError::System { action, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -126,7 +169,11 @@ pub fn run_until_signal(config: ActorConfig, registry: Registry) -> Result<Outco
         .map_err(system("start the runtime"))?;
     let result = runtime.block_on(async {
         let shutdown = signals::shutdown().map_err(system("listen to signals"))?;
-        run(config, registry, shutdown).await
+        let shown = match metrics {
+            Some(address) => Some(ActorMetrics::listen(address).await?),
+            None => None,
+        };
+        work(shutdown, shown.as_ref()).await
     });
     // A reward that still measures must not hold up the end of the process.
     runtime.shutdown_background();

@@ -22,7 +22,7 @@ use crate::error::ActorError;
 use crate::known::KnownObjects;
 use crate::oracle::Oracle;
 use crate::orders::Orders;
-use crate::outside::{self, Commands, Pool};
+use crate::outside::{self, Commands, Pool, Values};
 use crate::scoring::{Drawn, Record, Scoring};
 use crate::shared::SharedRewards;
 use crate::surroundings::Works;
@@ -107,10 +107,13 @@ impl Order {
         let most = room + self.batch;
         let (found, findings) = bounded(most);
         let commands = self.commands.as_ref();
-        let pool = Pool::start(outside, outputs, commands, progress, found)?;
+        let values = Values::of(self.reward.as_ref());
+        let pool = Pool::start(outside, values, commands, progress, found)?;
         let (oracle, findings): (Box<dyn Oracle>, _) = match &self.shared {
             None => (Box::new(pool), findings),
             Some(shared) => {
+                // Others could measure what this actor was granted.
+                pool.hand_back();
                 let (to_desk, told) = bounded(most);
                 let (shared, progress) = (Arc::clone(shared), Arc::clone(progress));
                 let claiming = Claiming::start(shared, progress, (pool, findings), to_desk, most)?;

@@ -14,6 +14,8 @@ use crate::oracle::FailureKind;
 pub enum Edge {
     /// Finished records wait for the learner's credit (or for the learner to come back).
     Credit,
+    /// Finished records, with credit, wait for the connection to the learner.
+    Network,
     /// Rollout threads wait for the first weights.
     Weights,
     /// The session, with credit in hand, waits for measured objects, or a local search for the
@@ -30,12 +32,20 @@ pub enum Edge {
 }
 
 impl Edge {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Credit, Self::Weights, Self::Reward, Self::Queue, Self::Spool, Self::Ledger];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Credit,
+        Self::Network,
+        Self::Weights,
+        Self::Reward,
+        Self::Queue,
+        Self::Spool,
+        Self::Ledger,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Credit => "credit",
+            Self::Network => "network",
             Self::Weights => "weights",
             Self::Reward => "reward",
             Self::Queue => "queue",
@@ -154,7 +164,7 @@ mod tests {
         progress.measured(3, Duration::from_millis(30));
         let waited = progress.waited_seconds();
         assert_eq!((waited["credit"], waited["queue"], waited["weights"]), (2.0, 0.25, 0.0));
-        assert_eq!(waited.len(), 6);
+        assert_eq!(waited.len(), 7);
         assert_eq!(progress.evaluations.load(Relaxed), 3);
         assert!((progress.evaluation_seconds() - 0.03).abs() < 1e-9);
     }

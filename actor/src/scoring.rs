@@ -87,6 +87,8 @@ const HOPELESS: u32 = 100;
 pub struct Scoring {
     reward: Arc<dyn Reward>,
     outputs: usize,
+    /// Measurements of each object.
+    repeats: usize,
     progress: Arc<Progress>,
     /// Where measured objects may be kept.
     known: Arc<KnownObjects>,
@@ -111,9 +113,21 @@ impl Scoring {
         gate: (Arc<Gate>, CancellationToken),
     ) -> Self {
         let outputs = reward.outputs().len();
+        let repeats = reward.averaging().map_or(1, |averaging| averaging.repeats() as usize);
         let (call, failures_in_a_row, hopeless) = (1, 0, HOPELESS);
         let shared = None;
-        Self { reward, outputs, progress, known, call, failures_in_a_row, hopeless, gate, shared }
+        Self {
+            reward,
+            outputs,
+            repeats,
+            progress,
+            known,
+            call,
+            failures_in_a_row,
+            hopeless,
+            gate,
+            shared,
+        }
     }
 
     /// Asks the learner before it measures, and waits for nobody any more when `stop` is cancelled.
@@ -195,7 +209,7 @@ impl Scoring {
             match result {
                 Ok(()) => {
                     self.failures_in_a_row = 0;
-                    self.progress.measured(objects.len(), time);
+                    self.progress.measured(objects.len() * self.repeats, time);
                 }
                 Err(_) if candidates.len() > 1 => {
                     let mut records = Vec::with_capacity(candidates.len());

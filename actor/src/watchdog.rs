@@ -97,6 +97,7 @@ fn reason(edge: Option<Edge>) -> &'static str {
         Some(Edge::Credit) => {
             "waits for credit: the learner takes no more trajectories now, or there is no learner"
         }
+        Some(Edge::Network) => "waits for the connection to take what it has ready",
         Some(Edge::Weights) => "waits for the first weights of the learner",
         Some(Edge::Spool) => {
             "waits for room in its spool: nothing in it is acked, or its disk fails"

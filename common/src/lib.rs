@@ -12,6 +12,7 @@ pub mod exact;
 pub mod ids;
 pub mod ledger;
 pub mod log_space;
+pub mod metrics_file;
 pub mod network;
 pub mod object;
 pub mod plain_text;

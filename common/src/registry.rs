@@ -16,10 +16,10 @@ use std::sync::Arc;
 use crate::environment::{self, Environment, Hypergrid, Sequence};
 use crate::reward::table::file::objects::{self, Listed};
 use crate::reward::{
-    self, BitSequence, Delayed, HypergridReward, Landscape, Motif, Outside, OutsideReward, Reward,
-    Table,
+    self, BitSequence, Delayed, HypergridReward, Landscape, Motif, Outside, OutsideReward,
+    Repeated, Reward, Table,
 };
-use crate::run_file::{Origin, Problem, RunFile, RunFileError, Section, Toml};
+use crate::run_file::{self, Origin, Problem, RunFile, RunFileError, Section, Toml};
 
 /// Makes an environment from its section of the run file.
 pub type EnvironmentFactory =
@@ -70,10 +70,16 @@ pub struct Fingerprints {
 impl Task {
     fn new(made: Made, run_file: &RunFile, files: &Path) -> Result<Self, Vec<Problem>> {
         let (environment, undelayed) = made;
-        let reward: Arc<dyn Reward> = match run_file.reward.delay {
+        let run_file::Reward { delay, repeats, average, .. } = run_file.reward;
+        let repeated = |reward: Arc<dyn Reward>| match repeats {
+            Some(repeats) if repeats > 1 => Arc::new(Repeated::new(reward, repeats, average)),
+            _ => reward,
+        };
+        let reward: Arc<dyn Reward> = match delay {
             Some(delay) => Arc::new(Delayed::new(Arc::clone(&undelayed), delay)),
             None => Arc::clone(&undelayed),
         };
+        let (reward, undelayed) = (repeated(reward), repeated(undelayed));
         let outside = undelayed.outside().is_some();
         let mut problems = suitability::problems(run_file, environment.as_ref(), outside);
         problems.extend(replay::problems(run_file, environment.as_ref()));
@@ -87,6 +93,13 @@ impl Task {
         } else {
             Err(problems)
         }
+    }
+
+    /// Whether the values of all objects may be asked for without paying for any: nobody outside is to
+    /// be asked, and actors share nothing or all is at hand.
+    pub fn is_free(&self, run_file: &RunFile) -> bool {
+        let Self { undelayed, .. } = self;
+        undelayed.outside().is_none() && (!run_file.reward.is_shared() || undelayed.is_at_hand())
     }
 
     /// What another program must have too, to take part in this run.
@@ -374,6 +387,28 @@ mod tests {
         let mut raw = Vec::new();
         task.undelayed.evaluate(&[object], &mut raw).unwrap();
         assert_eq!(raw.len(), 1);
+    }
+
+    #[test]
+    fn only_a_table_is_free_where_actors_share_what_they_pay_for() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("words"), "word\tvalue\nA\t1\nC\t2\n").unwrap();
+        let words = "kind = 'sequence'\nalphabet = 'AC'\nlength = 1";
+        for (environment, reward, is_free) in [
+            (GRID, "kind = 'cosine'", true),
+            (GRID, "kind = 'cosine'\nshared = true\ndurable = true", false),
+            (words, "kind = 'table'\nfile = 'words'\nshared = true\ndurable = true", true),
+            (
+                words,
+                "kind = 'table'\nfile = 'words'\nshared = true\ndurable = true\nrepeats = 2",
+                true,
+            ),
+            (words, "kind = 'command'\ncommand = ['true']", false),
+        ] {
+            let run_file = run_file(environment, reward);
+            let task = Registry::builtin().task(&run_file, folder.path()).unwrap();
+            assert_eq!(task.is_free(&run_file), is_free, "{reward}");
+        }
     }
 
     #[test]

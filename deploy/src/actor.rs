@@ -1,10 +1,11 @@
 //! `tributary actor`: draws trajectories for a learner, anywhere.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{env, fs};
 
 use clap::Args;
-use tributary_actor::{ActorConfig, SpoolConfig, run_until_signal};
+use tributary_actor::{ActorConfig, SpoolConfig, run_until_signal, stay_until_signal};
 use tributary_common::registry::Registry;
 use tributary_common::run_file::ByteSize;
 
@@ -40,6 +41,13 @@ pub(crate) struct Options {
     /// then run anything here
     #[arg(long)]
     allow_commands: bool,
+    /// When the run is over, or no learner is there, waits for the next one until a signal: for a place that would
+    /// start an ended process again
+    #[arg(long)]
+    stay: bool,
+    /// Shows /metrics for Prometheus at this address, to whoever reaches it; port 0: any, told in the log
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics: Option<SocketAddr>,
     #[command(flatten)]
     credentials: CredentialOptions,
 }
@@ -47,8 +55,17 @@ pub(crate) struct Options {
 /// Works until the run ends.
 pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandError> {
     log::to_stderr("info");
-    let Options { learner, name, threads, spool, spool_limit, allow_commands, credentials } =
-        options;
+    let Options {
+        learner,
+        name,
+        threads,
+        spool,
+        spool_limit,
+        allow_commands,
+        stay,
+        metrics,
+        credentials,
+    } = options;
     let credentials = credentials.read()?;
     let name = name.unwrap_or_else(|| format!("actor-{}", std::process::id()));
     let threads = threads.map(usize::from);
@@ -57,7 +74,8 @@ pub(crate) fn run(options: Options, registry: Registry) -> Result<(), CommandErr
     let commands = allow_commands.then(guard::commands).transpose()?;
     let cache = cache();
     let config = ActorConfig { learner, credentials, name, threads, cache, spool, commands };
-    let outcome = run_until_signal(config, registry)?;
+    let work = if stay { stay_until_signal } else { run_until_signal };
+    let outcome = work(config, registry, metrics)?;
     tracing::info!(acked = outcome.acked, unacked = outcome.unacked, "{}", outcome.reason);
     Ok(())
 }

@@ -123,7 +123,7 @@ fn sizes(table: &mut Table, run_file: &RunFile, task: &Task) {
     table.row(
         "states",
         match environment.enumeration() {
-            Some(list) if run_file.reward.is_shared() || task.reward.outside().is_some() => {
+            Some(list) if !task.is_free(run_file) => {
                 format!("{}, not compared: that would be paid for", grouped(list.states()))
             }
             Some(list) if list.states() <= run_file.evaluation.max_states => {

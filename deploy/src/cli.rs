@@ -8,8 +8,10 @@ use tributary_common::registry::Registry;
 
 use crate::error::{CommandError, USAGE};
 use crate::ledger::candidates;
+use crate::report::compare;
 use crate::{
-    actor, certs, check, child, evaluate, guard, keys, ledger, sample, slurm, status, train, watch,
+    actor, certs, check, child, dashboard, evaluate, guard, keys, kubernetes, ledger, metrics,
+    quarantine, report, sample, scale, slurm, status, top, train, watch,
 };
 
 const EXAMPLES: &str = "\
@@ -24,8 +26,16 @@ Examples:
   tributary ledger runs/hypergrid-1 --top 100   what was measured, the best first
   tributary candidates runs/tfbind8-1           the best of it that differ from each other
   tributary status runs/hypergrid-1             a running learner
+  tributary top runs/hypergrid-1                the same live, in the terminal
+  tributary scale runs/hypergrid-1 --actors 8   more or fewer actors, while it trains
+  tributary quarantine runs/dock-1 1000000002   refuse what an actor sends
+  tributary metrics runs/hypergrid-1 --follow   its metrics as JSON, from the first to the last
+  tributary dashboard runs/hypergrid-1          the address of its page for the browser
+  tributary report runs/hypergrid-1             all about a run, as one HTML file
+  tributary compare runs/a runs/b               the last figures of runs, and what differs
   tributary certs certs --host 10.0.0.7         what a run on several machines needs
   tributary slurm launch run.toml --actors 64   a run on a cluster with Slurm
+  tributary kubernetes render run.toml          a run on Kubernetes, as YAML
 
 Exit codes: 0 done, 64 usage, 70 a bug, 75 try again later, 78 configuration, 130 interrupted";
 
@@ -53,9 +63,17 @@ pub(crate) enum Command {
     Ledger(ledger::Options),
     Candidates(candidates::Options),
     Status(status::Options),
+    Top(top::Options),
+    Scale(scale::Options),
+    Quarantine(quarantine::Options),
     Watch(watch::Options),
+    Metrics(metrics::Options),
+    Dashboard(dashboard::Options),
+    Report(report::Options),
+    Compare(compare::Options),
     Certs(certs::Options),
     Slurm(slurm::Options),
+    Kubernetes(kubernetes::Options),
     Child(child::Options),
     Guard(guard::Options),
 }
@@ -73,9 +91,17 @@ impl Command {
             Self::Ledger(options) => ledger::run(&options, &registry),
             Self::Candidates(options) => candidates::run(&options, &registry),
             Self::Status(options) => status::run(&options),
+            Self::Scale(options) => scale::run(&options),
+            Self::Top(options) => top::run(options),
+            Self::Quarantine(options) => quarantine::run(&options),
             Self::Watch(options) => watch::run(options),
+            Self::Metrics(options) => metrics::run(&options),
+            Self::Dashboard(options) => dashboard::run(&options),
+            Self::Report(options) => report::run(&options, &registry),
+            Self::Compare(options) => compare::run(&options),
             Self::Certs(options) => certs::run(&options),
             Self::Slurm(options) => slurm::run(options, registry),
+            Self::Kubernetes(options) => kubernetes::run(&options, &registry),
             Self::Child(options) => child::run(&options),
             Self::Guard(options) => guard::run(&options),
         }
@@ -103,8 +129,24 @@ mod tests {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
         let commands = [
-            "train", "actor", "check", "keys", "evaluate", "sample", "status", "watch", "certs",
+            "train",
+            "actor",
+            "check",
+            "keys",
+            "evaluate",
+            "sample",
+            "status",
+            "top",
+            "scale",
+            "watch",
+            "metrics",
+            "certs",
             "slurm",
+            "dashboard",
+            "kubernetes",
+            "quarantine",
+            "report",
+            "compare",
         ];
         for word in commands.into_iter().chain(["ledger", "candidates", "78"]) {
             assert!(help.contains(word), "{word} is not in\n{help}");

@@ -7,7 +7,10 @@ use tributary_proto::code::Code;
 use tributary_proto::credentials::{Dialer, Line};
 use tributary_proto::limits;
 use tributary_proto::v1::control_client::ControlClient;
-use tributary_proto::v1::{DrainRequest, MetricsRecord, StatusReply, StatusRequest, WatchRequest};
+use tributary_proto::v1::{
+    DrainRequest, MetricsRecord, QuarantineReply, QuarantineRequest, StatusReply, StatusRequest,
+    StreamMetricsRequest, WatchRequest,
+};
 
 use crate::credentials::Target;
 use crate::error::CommandError;
@@ -63,9 +66,36 @@ impl Control {
         answer.map(drop).map_err(|status| self.refused(&status))
     }
 
+    /// Refuses what an actor sends, or takes it again.
+    pub(crate) async fn quarantine(
+        &mut self,
+        what: QuarantineRequest,
+    ) -> Result<QuarantineReply, CommandError> {
+        // Striking reads all objects.
+        let mut request = tonic::Request::new(what);
+        request.set_timeout(12 * PATIENCE);
+        let answer = self.client.quarantine(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| match Code::of_status(&status) {
+            Code::NotFound | Code::Mismatch => {
+                CommandError::Quarantine { reason: status.message().to_owned() }
+            }
+            _ => self.refused(&status),
+        })
+    }
+
     /// Metrics whose names start with one of the prefixes (none: all), as they are made.
     pub(crate) async fn watch(mut self, prefixes: Vec<String>) -> Result<Records, CommandError> {
         let answer = self.client.watch(WatchRequest { prefixes }).await;
+        let stream = answer.map_err(|status| self.refused(&status))?.into_inner();
+        Ok(Records { stream, control: self })
+    }
+
+    /// All records from a number on, those that were made first.
+    pub(crate) async fn stream_metrics(
+        mut self,
+        request: StreamMetricsRequest,
+    ) -> Result<Records, CommandError> {
+        let answer = self.client.stream_metrics(request).await;
         let stream = answer.map_err(|status| self.refused(&status))?.into_inner();
         Ok(Records { stream, control: self })
     }

@@ -74,6 +74,9 @@ pub(crate) struct LearnerOptions {
 pub(crate) struct Address {
     /// Where the learner listens.
     pub(crate) grpc: String,
+    /// Where it shows its dashboard.
+    #[serde(default)]
+    pub(crate) http: String,
     /// Its process.
     pub(crate) pid: u32,
 }
@@ -95,13 +98,18 @@ pub(crate) struct Target {
 }
 
 impl LearnerOptions {
+    /// The run directory, if one is given rather than an address.
+    pub(crate) fn run_directory(&self) -> Option<&Path> {
+        (!self.learner.contains("://")).then(|| Path::new(&self.learner))
+    }
+
     /// The learner that is meant.
     pub(crate) fn target(&self) -> Result<Target, CommandError> {
         let credentials = self.credentials.read()?;
-        if self.learner.contains("://") {
-            return Ok(Target { address: self.learner.clone(), credentials });
+        match self.run_directory() {
+            Some(run) => Target::of_run(run, credentials),
+            None => Ok(Target { address: self.learner.clone(), credentials }),
         }
-        Target::of_run(Path::new(&self.learner), credentials)
     }
 }
 

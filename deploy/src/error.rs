@@ -125,6 +125,12 @@ pub(crate) enum CommandError {
         /// What it said.
         reason: String,
     },
+    /// An actor that cannot be quarantined, or values that cannot be struck.
+    #[error("{reason}")]
+    Quarantine {
+        /// What the learner said.
+        reason: String,
+    },
     /// A key that is asked about and that no run file has.
     #[error("there is no `{name}` in run files{hint}")]
     NoSuchKey {
@@ -217,7 +223,8 @@ impl CommandError {
             Self::Ledger(_) | Self::Import { .. } | Self::Objects(_) => CONFIGURATION,
             Self::Credentials(CredentialsError::Address(_))
             | Self::NoSuchKey { .. }
-            | Self::NoSuchState { .. } => USAGE,
+            | Self::NoSuchState { .. }
+            | Self::Quarantine { .. } => USAGE,
             Self::Credentials(_) => CONFIGURATION,
             Self::Unreachable { .. }
             | Self::Slurm { .. }

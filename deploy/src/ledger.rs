@@ -27,7 +27,7 @@ Examples:
   sqlite3 -readonly runs/tfbind8-1/ledger.sqlite \"SELECT count(*) FROM evaluations\"
 
 Columns: key, object, value (the first raw value), raw (JSON), seconds (what measuring took), actor,
-policy_incarnation, policy_step, time (seconds since 1970), seen, status ('measured', 'known' or 'failed').";
+policy_incarnation, policy_step, time (seconds since 1970), seen, status ('measured', 'known', 'failed' or 'struck').";
 
 /// Shows the objects that a run has measured, the best first
 ///
@@ -135,6 +135,26 @@ fn open(directory: &Path, registry: &Registry) -> Result<(Task, LedgerReader), C
     }
     let Described { task, .. } = run_file::read(&directory.join("run.toml"), &[], registry)?;
     Ok((task, LedgerReader::open(&path)?))
+}
+
+/// The best objects of a ledger as cells, the object last.
+pub(crate) struct BestRows {
+    /// Objects in the ledger.
+    pub(crate) objects: u64,
+    pub(crate) headings: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// The objects of a run with the highest log-reward.
+pub(crate) fn best_rows(
+    directory: &Path,
+    top: usize,
+    registry: &Registry,
+) -> Result<BestRows, CommandError> {
+    let (task, reader) = open(directory, registry)?;
+    let rows = best(&task, &reader, None, top)?.iter().map(page::cells).collect();
+    let headings = page::headings(&names(&task));
+    Ok(BestRows { objects: reader.count(None)?, headings, rows })
 }
 
 fn names(task: &Task) -> Vec<String> {

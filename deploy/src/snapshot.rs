@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tributary_actor::outside;
+use tributary_actor::outside::{self, Values};
 use tributary_common::environment::Environment;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
@@ -94,7 +94,7 @@ pub(crate) fn measure(reward: &dyn Reward, objects: &[Object]) -> Result<Vec<Wor
         None => reward.evaluate(objects, &mut raw).map_err(|error| failed(error.to_string()))?,
         Some(outside) => {
             let commands = Some(guard::commands()?);
-            let found = outside::measure(outside, outputs, commands.as_ref(), objects)?;
+            let found = outside::measure(outside, Values::of(reward), commands.as_ref(), objects)?;
             for (object, found) in objects.iter().zip(found) {
                 raw.extend(found.map_err(|failure| failed(format!("\"{object}\": {failure}")))?);
             }

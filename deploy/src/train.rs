@@ -6,10 +6,11 @@ pub(crate) mod deaths;
 mod learner;
 mod plan;
 pub(crate) mod process;
-mod progress;
+pub(crate) mod progress;
 mod report;
-mod signals;
+pub(crate) mod signals;
 mod start;
+pub(crate) mod wishes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use tributary_proto::v1::{RunState, StatusReply};
 
 use crate::check;
 use crate::control;
+use crate::display::count;
 use crate::error::{BUG, CommandError};
 use crate::output;
 use crate::run_file::KEYS;
@@ -37,6 +39,7 @@ use process::ending;
 use progress::Progress;
 use signals::Signals;
 use start::Start;
+use wishes::Wishes;
 
 /// Trains on this machine: one learner and some actors, as processes of their own
 ///
@@ -118,6 +121,7 @@ struct Ending {
 /// Runs the learner and its actors to the end.
 async fn train(plan: &Plan) -> Result<Ending, CommandError> {
     let mut signals = Signals::new()?;
+    let wishes = Wishes::open(&plan.directory)?;
     let mut learner = Learner::start(plan)?;
     let progress = Progress::new(plan);
     let address = tokio::select! {
@@ -128,15 +132,18 @@ async fn train(plan: &Plan) -> Result<Ending, CommandError> {
         }
         address = learner.address() => address?,
     };
+    progress.dashboard(plan);
     let (latest, statuses) = watch::channel(None);
     let _polling = progress::poll(plan.target()?, latest);
-    let crew = Crew::start(plan, &address)?;
+    let crew = Crew::start(plan, &address, plan.division.actors)?;
+    wishes.answer(crew.count(), None)?;
     let (ending, failure, deaths) = (Ending::default(), None, Deaths::default());
     let training = Training {
         plan,
         address,
         learner,
         crew,
+        wishes,
         statuses,
         progress,
         signals,
@@ -153,7 +160,8 @@ struct Training<'a> {
     /// The learner's, for actors.
     address: String,
     learner: Learner,
-    crew: Crew,
+    crew: Crew<'a>,
+    wishes: Wishes,
     statuses: watch::Receiver<Option<StatusReply>>,
     progress: Progress,
     signals: Signals,
@@ -187,6 +195,7 @@ impl Training<'_> {
                     self.start_the_learner_again(status).await?;
                 }
                 Some(event) = self.crew.next() => self.hear(event),
+                wanted = self.wishes.next() => self.scale(wanted),
                 Ok(()) = self.statuses.changed() => self.look(),
             }
         };
@@ -222,7 +231,7 @@ impl Training<'_> {
         if self.crew.is_draining() {
             // They left because the run was about to end; the learner may not have come so far yet.
             self.crew.end(true).await;
-            self.crew = Crew::start(self.plan, &self.address)?;
+            self.crew = Crew::start(self.plan, &self.address, self.crew.count())?;
         }
         Ok(())
     }
@@ -230,7 +239,8 @@ impl Training<'_> {
     fn look(&mut self) {
         let status = self.statuses.borrow_and_update();
         let Some(status) = status.as_ref() else { return };
-        if status.state() == RunState::Stopping {
+        let is_spent = status.spending.as_ref().is_some_and(|spending| spending.exhausted);
+        if is_spent || status.state() == RunState::Stopping {
             self.crew.drain();
         }
         self.progress.show(status, Instant::now());
@@ -240,7 +250,7 @@ impl Training<'_> {
         self.progress.say(&event.to_string());
         match event {
             Event::Restarting { .. } => self.ending.restarts += 1,
-            Event::GivenUp { left: 1.., .. } => {}
+            Event::Left { .. } | Event::GivenUp { left: 1.., .. } => {}
             Event::GivenUp { .. } => {
                 let reason = "no actor stays alive; see their logs".to_owned();
                 self.fail(CommandError::Training { reason, exit_code: BUG });
@@ -249,6 +259,22 @@ impl Training<'_> {
                 let reason = format!("{actor} cannot take part; {words}");
                 self.fail(CommandError::Training { reason, exit_code });
             }
+        }
+    }
+
+    /// Somebody wants so many actors. A run that ends keeps those that it has.
+    fn scale(&mut self, wanted: usize) {
+        let is_over = self.ending.interrupted || self.failure.is_some() || self.crew.is_draining();
+        if !is_over {
+            let before = self.crew.count();
+            self.progress
+                .say(&format!("{} wanted, {before} so far", count(wanted as u64, "actor")));
+            if let Err(error) = self.crew.want(wanted) {
+                self.progress.say(&format!("warning: {error}"));
+            }
+        }
+        if let Err(error) = self.wishes.answer(self.crew.count(), Some(wanted)) {
+            self.progress.say(&format!("warning: {error}"));
         }
     }
 

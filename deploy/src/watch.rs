@@ -53,7 +53,7 @@ fn text(record: &MetricsRecord) -> String {
 }
 
 /// The form of `metrics.jsonl`.
-fn json(record: &MetricsRecord) -> String {
+pub(crate) fn json(record: &MetricsRecord) -> String {
     let mut line = serde_json::json!({
         "schema": 1,
         "number": record.number,
@@ -63,6 +63,9 @@ fn json(record: &MetricsRecord) -> String {
     });
     for (name, value) in &record.values {
         line[name] = (*value).into();
+    }
+    if let Some(edge) = &record.stalled_edge {
+        line["stalled_edge"] = edge.as_str().into();
     }
     line.to_string()
 }
@@ -74,7 +77,8 @@ mod tests {
     #[test]
     fn a_name_that_drives_terminals_stays_a_name() {
         let values = [("a\n\u{1b}[31m".to_owned(), 1.0)].into();
-        let record = MetricsRecord { number: 3, step: 40, seconds: 61.0, time: 0.0, values };
+        let record =
+            MetricsRecord { number: 3, step: 40, seconds: 61.0, values, ..Default::default() };
         assert_eq!(text(&record), "1:01 step=40 a\\u{a}\\u{1b}[31m=1.000");
     }
 
@@ -82,12 +86,14 @@ mod tests {
     fn records_become_lines() {
         let values = [("loss", 0.25), ("log_z", 11.4), ("kl", f64::INFINITY)];
         let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let record = MetricsRecord { number: 3, step: 40, seconds: 61.0, time: 0.0, values };
+        let stalled_edge = Some("trainer.data".to_owned());
+        let (number, step, seconds, time) = (3, 40, 61.0, 0.0);
+        let record = MetricsRecord { number, step, seconds, time, values, stalled_edge };
         assert_eq!(text(&record), "1:01 step=40 kl=inf log_z=11.40 loss=0.2500");
         let json: serde_json::Value = serde_json::from_str(&json(&record)).unwrap_or_default();
         let expected = serde_json::json!({
             "schema": 1, "number": 3, "step": 40, "seconds": 61.0, "time": 0.0,
-            "loss": 0.25, "log_z": 11.4, "kl": null,
+            "loss": 0.25, "log_z": 11.4, "kl": null, "stalled_edge": "trainer.data",
         });
         assert_eq!(json, expected);
     }

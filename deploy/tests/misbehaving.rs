@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, bounded};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tributary_actor::oracle::{FailureKind, Finding, Oracle, Question};
-use tributary_actor::outside::{Commands, Pool};
+use tributary_actor::outside::{Commands, Pool, Values};
 use tributary_actor::progress::Progress;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
@@ -133,7 +133,8 @@ impl Office {
         let (found, findings) = bounded(1_000);
         let progress = Arc::default();
         let commands = Commands { guard: [TRIBUTARY, "guard"].map(Into::into).to_vec() };
-        let pool = Pool::start(reward.outside().unwrap(), 1, Some(&commands), &progress, found);
+        let (outside, values) = (reward.outside().unwrap(), Values::of(&reward));
+        let pool = Pool::start(outside, values, Some(&commands), &progress, found);
         Self { folder, pool: Some(pool.unwrap()), findings, progress }
     }
 

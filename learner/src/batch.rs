@@ -1,9 +1,9 @@
 //! A batch of training: the states on the way of its trajectories, rebuilt from their actions.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use tributary_common::environment::Environment;
 use tributary_common::log_space::LogReward;
 use tributary_common::network::{Heads, States};

@@ -20,7 +20,7 @@ use crate::examine::{Examiner, Sound, Unsound};
 use crate::figures::Board;
 use crate::findings::Findings;
 use crate::hand_over::HandOver;
-use crate::ingest::Arrival;
+use crate::ingest::{Arrival, quarantined};
 use crate::intake::Intake;
 use crate::ledger_writer::commit::Committed;
 use crate::ledger_writer::{Committer, Sources, Work};
@@ -82,7 +82,10 @@ impl Decider {
         measured.into_iter().flatten().for_each(|key| self.intake.measured(key));
         let (mut records, mut rejections, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for trajectory in batch.iter().skip(duplicates) {
-            let examined = self.examiner.examine(&trajectory);
+            let examined = match self.board.refuses(session.actor) {
+                true => Err(quarantined()),
+                false => self.examiner.examine(&trajectory),
+            };
             let seen = examined.as_ref().ok();
             let seen =
                 seen.map(|sound| self.sources.observation(sound, &trajectory, session.actor));
@@ -134,7 +137,7 @@ impl Decider {
         let Unsound { reason, detail, step } = unsound;
         let rejection =
             Rejection { epoch: arrival.epoch, seq: trajectory.seq, reason, detail, step };
-        if reason != RejectionReason::RunComplete {
+        if !matches!(reason, RejectionReason::RunComplete | RejectionReason::Quarantined) {
             let added = self.dead_letters.add(arrival.session.actor, &rejection, trajectory);
             if let Err(error) = added {
                 tracing::warn!(%error, "a rejected trajectory could not be written");

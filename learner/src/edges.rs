@@ -5,6 +5,7 @@
 //! [`Board`](crate::figures::Board).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// A hand-over at which somebody may wait, or a piece of work for which others wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +75,7 @@ impl Edge {
 
 /// What actors may call their waits: other names are counted together, so that no actor makes the
 /// learner keep names without end.
-const OF_ACTORS: [&str; 6] = ["credit", "weights", "reward", "queue", "spool", "ledger"];
+const OF_ACTORS: [&str; 7] = ["credit", "network", "weights", "reward", "queue", "spool", "ledger"];
 
 /// The name under which an actor's wait is counted.
 pub fn of_actors(name: &str) -> &'static str {
@@ -85,11 +86,22 @@ pub fn of_actors(name: &str) -> &'static str {
 struct Waits {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// When the newest began, in nanoseconds since the edges were made.
+    since: AtomicU64,
 }
 
 /// Who waits now; shared by all threads.
-#[derive(Debug, Default)]
-pub struct Edges([Waits; Edge::ALL.len()]);
+#[derive(Debug)]
+pub struct Edges {
+    waits: [Waits; Edge::ALL.len()],
+    start: Instant,
+}
+
+impl Default for Edges {
+    fn default() -> Self {
+        Self { waits: Default::default(), start: Instant::now() }
+    }
+}
 
 /// A wait that is over when this is dropped.
 #[derive(Debug)]
@@ -105,16 +117,27 @@ impl Drop for Waiting<'_> {
 impl Edges {
     /// Somebody waits from now on.
     pub fn wait(&self, edge: Edge) -> Waiting<'_> {
-        let waits = &self.0[edge as usize];
+        let waits = &self.waits[edge as usize];
+        waits.since.store(self.start.elapsed().as_nanos() as u64, Relaxed);
         waits.begun.fetch_add(1, Relaxed);
         Waiting(waits)
+    }
+
+    /// How long somebody has been waiting at an edge where one waits at a time; zero while nobody does.
+    pub fn lasting(&self, edge: Edge) -> Duration {
+        let Waits { begun, ended, since } = &self.waits[edge as usize];
+        let since = Duration::from_nanos(since.load(Relaxed));
+        match begun.load(Relaxed) > ended.load(Relaxed) {
+            true => self.start.elapsed().saturating_sub(since),
+            false => Duration::ZERO,
+        }
     }
 
     /// The edges at which somebody waits now, each with the number of waits that are over there: as
     /// long as that stays the same, nobody has come further.
     pub fn now(&self) -> Vec<(Edge, u64)> {
         let waits = |edge: Edge| {
-            let Waits { begun, ended } = &self.0[edge as usize];
+            let Waits { begun, ended, .. } = &self.waits[edge as usize];
             let ended = ended.load(Relaxed);
             (begun.load(Relaxed) > ended).then_some((edge, ended))
         };
@@ -133,8 +156,12 @@ mod tests {
         let first = edges.wait(Edge::IngestReplay);
         let other = edges.wait(Edge::TrainerUpdate);
         assert_eq!(edges.now(), [(Edge::TrainerUpdate, 0), (Edge::IngestReplay, 0)]);
+        while edges.lasting(Edge::IngestReplay).is_zero() {
+            std::thread::yield_now();
+        }
         drop(first);
         drop(other);
+        assert!(edges.lasting(Edge::IngestReplay).is_zero());
         let _second = edges.wait(Edge::IngestReplay);
         assert_eq!(edges.now(), [(Edge::IngestReplay, 1)]);
     }

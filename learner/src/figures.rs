@@ -1,22 +1,30 @@
 //! The live figures of a run: written by ingest, trainer and evaluation, read by status, metrics
 //! and records.
 
+mod lags;
 mod saved;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tributary_common::exact::Comparison;
-use tributary_common::ids::PolicyVersion;
+use tributary_common::ids::{ActorId, PolicyVersion};
+use tributary_common::ledger::Alarms;
 
+use crate::claims::Spending;
+use crate::distribution::Distribution;
 use crate::edges::{Edge, Waiting};
 use crate::evaluate::EvaluationFigures;
+use crate::limit::{Bound, Limit};
 use crate::locks::lock;
+use crate::quarantine::Quarantine;
 use crate::watchdog::{Stall, Vitals};
 use crate::yields::SettingYield;
 
+pub use lags::{LagBin, Lags};
 pub use saved::SavedFigures;
 
 /// Updates over which log Z is averaged for the report.
@@ -136,6 +144,8 @@ pub struct Figures {
     pub lag_sum: u64,
     /// The largest.
     pub lag_max: u64,
+    /// Samples by their lag.
+    pub lags: Lags,
     /// Accepted trajectories per second, over the last seconds.
     pub recent_rate: f64,
     /// Hash of the last weights, at the end of training: see `TrainingState::blake3`.
@@ -150,10 +160,24 @@ pub struct Figures {
     pub not_written: NotWritten,
     /// How the ledger is doing.
     pub ledger: LedgerFigures,
+    /// Where actors measured different values; none where rewards are not shared.
+    pub trust: Option<Alarms>,
+    /// Whose records and values are refused.
+    pub quarantined: Vec<ActorId>,
     /// How checkpoints are doing.
     pub checkpoints: CheckpointFigures,
+    /// What evaluations cost, where rewards are shared.
+    pub spending: Option<Spending>,
+    /// What limits the run now; none while that cannot be said.
+    pub limit: Option<Limit>,
+    /// For how many seconds each has limited the run since the learner started.
+    pub limited_seconds: BTreeMap<Bound, f64>,
+    /// Whether the run may pay for nothing more.
+    pub is_budget_spent: bool,
     /// The last exact comparison.
     pub exact: Option<ExactFigures>,
+    /// The target and what was learned, at the last exact comparison, where it can be drawn.
+    pub distribution: Option<Arc<Distribution>>,
     /// The other figures of evaluation.
     pub evaluation: EvaluationFigures,
     /// Time of training in earlier lives of the learner.
@@ -210,6 +234,7 @@ impl Figures {
             self.transitions += 1;
             self.lag_sum += lag;
             self.lag_max = self.lag_max.max(lag);
+            self.lags.count(lag);
         }
     }
 
@@ -251,9 +276,32 @@ impl Figures {
 pub struct Board {
     figures: Mutex<Figures>,
     vitals: Vitals,
+    quarantine: Quarantine,
 }
 
 impl Board {
+    /// Nothing is counted yet; these actors are refused.
+    pub fn new(quarantine: Quarantine) -> Self {
+        let quarantined = quarantine.actors();
+        let figures = Mutex::new(Figures { quarantined, ..Figures::default() });
+        Self { figures, vitals: Vitals::default(), quarantine }
+    }
+
+    /// Whether what this actor sends is refused.
+    pub fn refuses(&self, actor: ActorId) -> bool {
+        self.quarantine.holds(actor)
+    }
+
+    /// Refuses an actor from now on, or no longer; false if nothing changes. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's; then nothing changes.
+    pub fn refuse(&self, actor: ActorId, is_refused: bool) -> io::Result<bool> {
+        let changed = self.quarantine.set(actor, is_refused)?;
+        self.update(|figures| figures.quarantined = self.quarantine.actors());
+        Ok(changed)
+    }
+
     /// Changes the figures, briefly.
     pub fn update<T>(&self, change: impl FnOnce(&mut Figures) -> T) -> T {
         change(&mut lock(&self.figures))

@@ -9,6 +9,7 @@ use tributary_common::environment::Environment;
 use tributary_common::estimate::{EvaluationData, ModeSearch, Top};
 use tributary_common::exact::{Empirical, Target};
 use tributary_common::object::Object;
+use tributary_common::plain_text::plain_up_to;
 use tributary_common::run_file;
 use tributary_common::statistics::mean;
 
@@ -38,6 +39,20 @@ pub struct TopFigures {
     pub diversity: Option<f64>,
     /// Their mean distance to the nearest object of the reference.
     pub novelty: Option<f64>,
+}
+
+/// Characters that are shown of an object.
+const MOST_SHOWN: usize = 512;
+
+/// One of the best objects.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BestObject {
+    /// As people write it, without what could forge a line.
+    pub object: String,
+    /// None for R = 0.
+    pub log_reward: Option<f64>,
+    /// The distance to the nearest object that is better; none for the best, and without distances.
+    pub nearest: Option<f64>,
 }
 
 /// What a checkpoint keeps of what was found.
@@ -136,7 +151,12 @@ impl Findings {
         (known > 0).then_some(ModeFigures { known, found })
     }
 
-    /// The best objects so far; none before the first.
+    /// The best objects so far.
+    pub fn best_objects(&self) -> Vec<Object> {
+        lock(&self.found).top.objects().iter().map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Figures of the best objects so far; none before the first.
     pub fn top(&self) -> Option<TopFigures> {
         let top = lock(&self.found).top.clone();
         let log_rewards: Vec<f64> = top.log_rewards().collect();
@@ -149,6 +169,23 @@ impl Findings {
             diversity: top.diversity(&*self.environment),
             novelty: top.novelty(&*self.environment, &self.reference),
         })
+    }
+
+    /// The best objects so far, the best first, at most so many: each with its log-reward and the
+    /// distance to the nearest better one.
+    pub fn best(&self, most: usize) -> Vec<BestObject> {
+        let top = lock(&self.found).top.clone();
+        let best: Vec<&(f64, Object)> = top.objects().iter().rev().take(most).collect();
+        let distance = |one: &Object, other: &Object| self.environment.distance(one, other);
+        let row = |(place, (log_reward, object)): (usize, &&(f64, Object))| {
+            let better = best.iter().take(place).filter_map(|(_, other)| distance(object, other));
+            BestObject {
+                object: plain_up_to(&object.to_string(), MOST_SHOWN),
+                log_reward: Some(*log_reward).filter(|value| value.is_finite()),
+                nearest: better.min_by(f64::total_cmp),
+            }
+        };
+        best.iter().enumerate().map(row).collect()
     }
 
     /// How far the recent objects are from the target; none before the first.
@@ -218,6 +255,13 @@ mod tests {
             novelty: Some(4.5),
         };
         assert_eq!(findings.top(), Some(expected));
+        let best = |x, log_reward, nearest| BestObject {
+            object: format!("{x} 2"),
+            log_reward: Some(log_reward),
+            nearest,
+        };
+        assert_eq!(findings.best(9), [best(3, -0.5, None), best(2, -1.0, Some(1.0))]);
+        assert_eq!(findings.best(1).len(), 1);
     }
 
     #[test]

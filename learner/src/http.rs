@@ -1,5 +1,6 @@
 //! What the learner shows over HTTP to who shows the control token: `/metrics` for Prometheus,
-//! `/healthz` (it lives) and `/readyz` (it gets on).
+//! `/healthz` (it lives), `/readyz` (it gets on) and the data of the dashboard; and the dashboard's
+//! files, which say nothing of the run, to everybody.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::codegen::Service;
 use tributary_proto::limits;
 
+use crate::dashboard::{Dashboard, pages};
 use crate::figures::Board;
 use crate::listener::guard::Guard;
 use crate::listener::{Connection, Listener};
 use crate::watchdog::Readiness;
 
-/// The paths of all pages.
+/// The paths of all pages that ask for control, besides the dashboard's.
 pub const PAGES: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 
 /// What is shown.
@@ -40,8 +42,19 @@ pub struct Shown {
 }
 
 /// Serves until `stop`.
-pub async fn serve(listener: Listener, guard: Guard, shown: Shown, stop: CancellationToken) {
-    let routes = guard.before_pages(routes(shown)).layer(middleware::from_fn(in_time));
+pub async fn serve(
+    listener: Listener,
+    guard: Guard,
+    shown: Shown,
+    dashboard: Arc<Dashboard>,
+    stop: CancellationToken,
+) {
+    let routes = guard
+        .before_pages(routes(shown).merge(pages::data(dashboard, stop.clone())))
+        .merge(pages::files())
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
+        .layer(middleware::from_fn(pages::harden))
+        .layer(middleware::from_fn(in_time));
     let mut connections = listener.accept(stop.clone());
     while let Some(connection) = connections.recv().await {
         tokio::spawn(converse(connection, routes.clone(), stop.clone()));
@@ -54,7 +67,6 @@ fn routes(shown: Shown) -> Router {
         .route(metrics_page, get(metrics))
         .route(health_page, get(health))
         .route(readiness_page, get(readiness))
-        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(shown)
 }
 

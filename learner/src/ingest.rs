@@ -109,8 +109,13 @@ impl Ingest {
         let mut tally =
             Tally { bytes: batch_bytes(&arrival.batch) - fresh_bytes, ..Tally::default() };
         // Before anything is held: this may wait for the disk.
-        let examined: Vec<Result<Sound, Unsound>> =
-            fresh().map(|trajectory| self.examine(&trajectory, arrival)).collect();
+        let is_refused = self.deps.board.refuses(arrival.session.actor);
+        let examined: Vec<Result<Sound, Unsound>> = fresh()
+            .map(|trajectory| match is_refused {
+                true => Err(quarantined()),
+                false => self.examine(&trajectory, arrival),
+            })
+            .collect();
         let hand_over = Arc::clone(&self.deps.hand_over);
         let mut settling = hand_over.settling();
         for (trajectory, examined) in fresh().zip(examined) {
@@ -179,8 +184,11 @@ impl Ingest {
     /// Notes what a trajectory says of its object, for the ledger.
     fn note(&self, sound: &Sound, trajectory: &TrajectoryView<'_>, actor: ActorId) {
         let waiting = self.deps.board.wait(Edge::IngestLedger);
-        let waited =
-            self.deps.ledger.note(Sources::default().observation(sound, trajectory, actor));
+        let sources = Sources::default();
+        let is_measured = sources.is_measured(trajectory);
+        let waited = self.deps.ledger.note(sound.key, trajectory.raw, is_measured, || {
+            sources.observation(sound, trajectory, actor)
+        });
         drop(waiting);
         if !waited.is_zero() {
             self.deps.board.update(|figures| figures.waited("ingest.ledger", waited));
@@ -205,7 +213,7 @@ impl Ingest {
         let Unsound { reason, detail, step } = unsound;
         let Seq(seq) = trajectory.seq;
         let rejection = Rejection { epoch: arrival.epoch, seq: Seq(seq), reason, detail, step };
-        if reason != RejectionReason::RunComplete {
+        if !matches!(reason, RejectionReason::RunComplete | RejectionReason::Quarantined) {
             let actor = arrival.session.actor;
             tracing::debug!(%actor, seq, %reason, detail = rejection.detail, "trajectory rejected");
             if let Err(error) = self.deps.dead_letters.add(actor, &rejection, trajectory) {
@@ -256,6 +264,12 @@ impl Ingest {
 /// Whether the actor knew the object's values and has not measured it for this trajectory.
 pub(crate) fn is_known(kind: TrajectoryKind, seconds: f32) -> bool {
     kind != TrajectoryKind::Forward && seconds == 0.0
+}
+
+/// Why nothing is taken of an actor.
+pub(crate) fn quarantined() -> Unsound {
+    let detail = "the actor is quarantined: tributary quarantine --release lets it in".to_owned();
+    Unsound { reason: RejectionReason::Quarantined, detail, step: None }
 }
 
 /// Why nothing more is taken at the end of a run.

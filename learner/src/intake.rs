@@ -1,7 +1,6 @@
 //! What was accepted so far, and whether that is enough.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use tributary_common::ledger::{Ledger, LedgerError};
 use tributary_common::reward::ObjectKey;
 

@@ -4,6 +4,8 @@
 use tributary_common::session::sessions::SessionsConfig;
 use tributary_proto::limits;
 
+use crate::dashboard::history;
+
 /// Bytes of a record in memory for each byte of its credit: columns grow by doubling.
 const BYTES_PER_CREDIT: u64 = 2;
 /// Ready messages of one session with their rejections, its news, its row and its last report.
@@ -12,17 +14,19 @@ const SESSION_BOOKS: u64 = 512 << 10;
 const FIXED: u64 = 32 << 20;
 /// Records that a watcher may be behind, each with all its figures.
 const RECORDS: u64 = 64 * (64 << 10);
+/// The dashboard's history, twice while that of earlier learners is read, and the last records.
+const HISTORY: u64 = 2 * history::MOST_BYTES + 128 * (64 << 10);
 /// f32 values for each weight: a state is weights, average, target and two moments. One is written,
-/// one waits, one is gone back to, one is what was published; the one that is written also as bytes.
-const STATES: u64 = 5 * 5 * 4;
+/// one waits, one is gone back to; the one that is written also as bytes.
+const STATES: u64 = 4 * 5 * 4;
 /// Copies of replay for checkpoints: one waits, one is written, also as columns of bytes and as a file.
 const REPLAY_COPIES: u64 = 4;
 /// Two generations of values that were asked for lately.
 const VALUES: u64 = 32 << 20;
 /// Objects that an actor holds or awaits, answers to one question, results that wait for the disk.
 const CLAIMS: u64 = 6 << 20;
-/// Both published sets, their bytes, and the trainer's copies of them.
-const PUBLISHED: u64 = 6 * 4;
+/// Sets that were published and may be read still, and the bytes of the newest two.
+const PUBLISHED: u64 = 10 * 4;
 
 /// What one thing may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,7 @@ impl MemoryBound {
             ),
             row("checkpoints", STATES * parameters, 0),
             row("metrics for watchers", RECORDS, 0),
+            row("history for the dashboard", HISTORY, 0),
             row("data files", assets, 0),
             row("threads and tables", FIXED, 0),
         ];
@@ -149,7 +154,7 @@ mod tests {
         let sharing = MemoryBound::new(&sessions, &Sizes { is_shared: true, ..sizes });
         assert_eq!(sharing.with_sessions(2), bound.with_sessions(2) + VALUES + 2 * CLAIMS);
         assert_eq!(bound.replay(), 10 * (300 + 100 + 4 * 340));
-        let fixed = (128 << 20) + 24_000 + 100_000 + (4 << 20) + 7 + (32 << 20);
+        let fixed = (128 << 20) + 40_000 + 80_000 + (4 << 20) + HISTORY + 7 + (32 << 20);
         assert_eq!(bound.with_sessions(0), fixed);
         let one = 400 + (1 << 20) + (512 << 10) + (512 << 10) + 4_000 + (1 << 20);
         assert_eq!(bound.with_sessions(3), fixed + 3 * one);

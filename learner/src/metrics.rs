@@ -12,6 +12,7 @@ use tributary_common::exact::Comparison;
 
 use crate::figures::NotWritten;
 use crate::memory;
+use crate::roster::{ActorRow, ActorState};
 use crate::view::{Observer, View};
 use crate::watchdog::Stall;
 
@@ -129,6 +130,21 @@ const METRICS: &[Metric] = &[
         }),
     ),
     metric(
+        "tributary_learner_audits",
+        "evaluations of objects that another actor had measured, on purpose",
+        Read::Counter(|view| view.figures.trust.as_ref().map_or(0, |trust| trust.audits) as f64),
+    ),
+    metric(
+        "tributary_learner_reward_alarms",
+        "evaluations that differ from what another actor measured",
+        Read::Counter(|view| view.figures.trust.as_ref().map_or(0, |trust| trust.alarms) as f64),
+    ),
+    metric(
+        "tributary_learner_actors_quarantined",
+        "actors whose records and values are refused",
+        Read::Gauge(|view| Some(view.figures.quarantined.len() as f64)),
+    ),
+    metric(
         "tributary_learner_checkpoints",
         "checkpoints written",
         Read::Counter(|view| view.figures.checkpoints.written as f64),
@@ -157,6 +173,42 @@ const METRICS: &[Metric] = &[
         "tributary_learner_actors_connected",
         "actors whose stream is up",
         Read::Gauge(|view| Some(view.connected() as f64)),
+    ),
+    metric(
+        "tributary_learner_actors_without_credit",
+        "actors that wait because they have used up their credit",
+        Read::Gauge(|view| {
+            let waits = |actor: &&ActorRow| actor.state == ActorState::Backpressured;
+            Some(view.actors.iter().filter(waits).count() as f64)
+        }),
+    ),
+    metric(
+        "tributary_learner_actors_wanted",
+        "actors that would keep training busy, and no more",
+        Read::Gauge(|view| view.figures.limit.map(|limit| limit.wanted as f64)),
+    ),
+    metric(
+        "tributary_learner_limited_seconds",
+        "seconds for which each has limited the run: rewards, rollouts, learner, network",
+        Read::Counters("by", |view| {
+            let seconds = view.figures.limited_seconds.iter();
+            seconds.map(|(bound, seconds)| (bound.name().to_owned(), *seconds)).collect()
+        }),
+    ),
+    metric(
+        "tributary_learner_evaluations_under_way",
+        "evaluations that actors were granted and have not finished",
+        Read::Gauge(|view| view.figures.spending.map(|of| of.under_way as f64)),
+    ),
+    metric(
+        "tributary_learner_evaluations",
+        "evaluations in the ledger, failed and repeated ones too, where rewards are shared",
+        Read::Counters("what", |view| {
+            let of = view.figures.spending.iter();
+            of.flat_map(|of| [("paid", of.spent.evaluations), ("saved", of.saved)])
+                .map(|(what, count)| (what.to_owned(), count as f64))
+                .collect()
+        }),
     ),
     metric(
         "tributary_learner_loss",
@@ -217,7 +269,7 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Labels come from this list only: what actors call their waits never makes a new series.
-const KNOWN_EDGES: [&str; 7] = [
+const KNOWN_EDGES: [&str; 10] = [
     "trainer.data",
     "trainer.redraw",
     "ingest.replay",
@@ -225,6 +277,9 @@ const KNOWN_EDGES: [&str; 7] = [
     "actors.weights",
     "actors.reward",
     "actors.queue",
+    "actors.network",
+    "actors.spool",
+    "actors.ledger",
 ];
 
 fn exact(view: &View, value: fn(&Comparison) -> f64) -> Option<f64> {

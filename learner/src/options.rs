@@ -32,6 +32,13 @@ pub struct Options {
     /// Where /metrics (Prometheus) and /healthz are served; likewise. They ask for the control token.
     #[arg(long, value_name = "HOST:PORT")]
     pub http: Option<SocketAddr>,
+    /// Where /healthz, /readyz and gRPC's health service answer with one word, without TLS and token, for probes
+    /// of Kubernetes.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub probes: Option<SocketAddr>,
+    /// When the run is over, stays until a signal: for a place that would start an ended process again.
+    #[arg(long)]
+    pub stay: bool,
     /// The name or address by which other machines reach this one, for DIR/address.json [default: the
     /// address listened on].
     #[arg(long, value_name = "HOST")]

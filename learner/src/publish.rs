@@ -41,14 +41,14 @@ pub struct Encoded {
 }
 
 impl Set {
-    fn new(weights: Weights) -> Self {
-        Self { weights: Arc::new(weights), encoded: OnceLock::new() }
+    fn new(weights: Arc<Weights>) -> Self {
+        Self { weights, encoded: OnceLock::new() }
     }
 }
 
 impl Published {
     /// Weights of one step.
-    pub fn new(raw: Weights, ema: Weights) -> Self {
+    pub fn new(raw: Arc<Weights>, ema: Arc<Weights>) -> Self {
         let (version, superseded) = (raw.version, CancellationToken::new());
         Self { version, superseded, raw: Set::new(raw), ema: Set::new(ema) }
     }
@@ -95,7 +95,7 @@ impl Publisher {
     }
 
     /// Makes these the newest weights. Never waits for a subscriber.
-    pub fn publish(&self, raw: Weights, ema: Weights) -> Arc<Published> {
+    pub fn publish(&self, raw: Arc<Weights>, ema: Arc<Weights>) -> Arc<Published> {
         let published = Arc::new(Published::new(raw, ema));
         let older = self.0.send_replace(Some(Arc::clone(&published)));
         older.inspect(|older| older.superseded.cancel());
@@ -109,9 +109,9 @@ mod tests {
     use super::*;
     use tributary_common::ids::Incarnation;
 
-    fn weights(step: u64) -> Weights {
+    fn weights(step: u64) -> Arc<Weights> {
         let version = PolicyVersion { incarnation: Incarnation(1), step };
-        Weights { version, log_z: 0.0, generated: 0, values: vec![step as f32] }
+        Arc::new(Weights { version, log_z: 0.0, generated: 0, values: vec![step as f32] })
     }
 
     #[test]

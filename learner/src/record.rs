@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tributary_common::exact::Comparison;
 
+use crate::costs::Costs;
 use crate::figures::{ExactFigures, RunState};
 use crate::memory;
 use crate::replay_summary::ReplaySummary;
@@ -214,6 +215,12 @@ fn values(view: &View) -> BTreeMap<String, f64> {
         optional("pearson", exact.comparison.pearson);
         optional("spearman", exact.comparison.spearman);
     }
+    if let Some(spending) = &figures.spending {
+        optional("evaluations", Some(spending.spent.evaluations as f64));
+        optional("evaluation_seconds", Some(spending.spent.seconds));
+        optional("evaluation_cost", Some(spending.spent.cost));
+        optional("evaluations_saved", Some(spending.saved as f64));
+    }
     values.extend(ReplaySummary::new(view).values());
     for (setting, row) in figures.yields.iter().enumerate() {
         found(&format!("yield.{setting}"), row.all, &mut values);
@@ -249,6 +256,9 @@ pub struct Summary {
     pub environment: String,
     /// Whether somebody stopped it before its goal.
     pub interrupted: bool,
+    /// The key of `[learner]` whose goal it reached; absent where it reached none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
     /// Accepted.
     pub trajectories: u64,
     /// Updates.
@@ -284,6 +294,9 @@ pub struct Summary {
     pub lag_max: u64,
     /// The four counters: generated, paid, updates, samples.
     pub counters: BTreeMap<&'static str, u64>,
+    /// What evaluations cost; absent where rewards are not shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Costs>,
     /// What each exploration setting has brought, by its number.
     pub yields: Vec<SettingYield>,
     /// Where all records went.
@@ -301,6 +314,9 @@ pub struct Summary {
     /// Accepted trajectories trained on with `objective.log_reward_min` in the place of a lower log R,
     /// those with R = 0 among them.
     pub clipped_rewards: u64,
+    /// Seconds for which rewards, rollouts, the learner or the network limited the run, since the
+    /// learner started.
+    pub limited_seconds: BTreeMap<&'static str, f64>,
     /// Seconds waited, for each edge "who.for_what".
     pub waited_seconds: BTreeMap<String, f64>,
 }
@@ -331,6 +347,10 @@ pub struct RunNames {
     pub explorations: Vec<String>,
     /// What to know before trusting the run, in sentences.
     pub warnings: Vec<&'static str>,
+    /// The key of `[learner]` whose goal was reached.
+    pub stopped_by: Option<&'static str>,
+    /// What evaluations cost, where rewards are shared.
+    pub costs: Option<Costs>,
 }
 
 impl Summary {
@@ -343,6 +363,7 @@ impl Summary {
             run_id: names.run_id.clone(),
             environment: names.environment.clone(),
             interrupted,
+            stopped_by: names.stopped_by,
             trajectories: figures.generated,
             steps: figures.updates,
             seconds: figures.training_time().as_secs_f64(),
@@ -360,14 +381,20 @@ impl Summary {
             lag_mean: figures.lag_mean(),
             lag_max: figures.lag_max,
             counters: counters(view),
+            spending: names.costs,
             yields: yields(names, view),
-            books: balance(view),
+            books: view.balance(),
             replay: ReplaySummary::new(view),
             warnings: names.warnings.clone(),
             skipped_batches: figures.skipped_batches,
             checkpoint_failures: figures.checkpoints.failures,
             zero_rewards: view.replay.zero_rewards,
             clipped_rewards: view.replay.clipped_rewards,
+            limited_seconds: figures
+                .limited_seconds
+                .iter()
+                .map(|(bound, seconds)| (bound.name(), *seconds))
+                .collect(),
             waited_seconds: view.waited_seconds(),
         }
     }
@@ -389,22 +416,4 @@ fn yields(names: &RunNames, view: &View) -> Vec<SettingYield> {
         SettingYield { exploration, figures, kinds }
     };
     rows.map(row).collect()
-}
-
-/// received = accepted + duplicate + rejected + pending, and
-/// accepted = resident + evicted + merged + lost in restart + waiting.
-fn balance(view: &View) -> BTreeMap<&'static str, u64> {
-    let View { books, replay, .. } = view;
-    BTreeMap::from([
-        ("received", books.received),
-        ("accepted", books.accepted),
-        ("duplicate", books.duplicate),
-        ("rejected", books.rejected_total()),
-        ("pending", books.pending()),
-        ("resident", view.resident()),
-        ("evicted", replay.evicted),
-        ("merged", replay.merged),
-        ("lost_in_restart", books.lost_in_restart),
-        ("waiting", view.waiting()),
-    ])
 }

@@ -58,6 +58,10 @@ pub struct Report {
     pub reward_failures: BTreeMap<String, u64>,
     /// Why its reward does not work now; empty while it does.
     pub reward_trouble: String,
+    /// Objects that its process measured.
+    pub evaluations: u64,
+    /// Seconds that this took, summed over its threads.
+    pub evaluation_seconds: f64,
 }
 
 /// What an actor is doing, as the learner sees it.

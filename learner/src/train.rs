@@ -1,6 +1,7 @@
 //! Training with libtorch: a batch of trajectories in, better weights out.
 
 mod gradients;
+mod spare;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,8 +12,11 @@ use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Task;
-use tributary_common::run_file::{Backward, Device, LogZInitial, Optimizer, RunFile};
+use tributary_common::run_file::{
+    Backward, Device, LogZInitial, Optimizer, RunFile, Weights as WeightSet,
+};
 
+use self::spare::Spare;
 use crate::adam::{Adam, ScalarAdam, Settings, clip};
 use crate::average::MovingAverage;
 use crate::batch::Batch;
@@ -23,7 +27,7 @@ use crate::replay::Samples;
 use crate::target::Target;
 use crate::torch::{TorchNetwork, assign, device, to_host};
 use crate::training::{
-    SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
+    Moments, SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
 };
 
 /// So many skipped updates in a row take training back to the weights that were last published.
@@ -50,9 +54,21 @@ pub struct Trainer {
     log_z_adam: ScalarAdam,
     step: u64,
     skipped_in_a_row: u32,
-    /// The state that was last published.
-    good: TrainingState,
+    good: Good,
+    spare: Spare,
     memory: Memory,
+}
+
+/// What training goes back to when updates keep failing: what was last published. Adam starts anew
+/// there: its moments led to the failures.
+struct Good {
+    sets: WeightSets,
+    /// Updates that went into the moving average.
+    ema_steps: u64,
+    /// The target network's weights; empty without one.
+    target: Vec<f32>,
+    /// Adam's moments of log Z.
+    log_z_moments: Moments<f64>,
 }
 
 /// What one update writes, kept to be written again.
@@ -99,7 +115,20 @@ impl Trainer {
         let network = TorchNetwork::new(definition, &values, device)?;
         let adam = Adam::new(Settings::of_weights(learner), &network.flat)?;
         let average = MovingAverage::new(learner.ema, &network.flat)?;
-        let mut trainer = Self {
+        let log_z_adam = ScalarAdam::new(Settings::of_log_z(learner));
+        let log_z = match learner.log_z_initial {
+            LogZInitial::At(log_z) => log_z,
+            LogZInitial::Estimate => 0.0,
+        };
+        let version = PolicyVersion { incarnation, step: 0 };
+        let weights = Arc::new(Weights { version, log_z, generated: 0, values });
+        let good = Good {
+            sets: WeightSets { raw: Arc::clone(&weights), ema: weights },
+            ema_steps: 0,
+            target: target.weights()?,
+            log_z_moments: log_z_adam.moments.clone(),
+        };
+        Ok(Self {
             environment,
             objective: objective(&run_file.objective),
             incarnation,
@@ -110,19 +139,15 @@ impl Trainer {
             target,
             optimizer: learner.optimizer.clone(),
             pessimistic: run_file.policy.backward == Backward::Pessimistic,
-            log_z: match learner.log_z_initial {
-                LogZInitial::At(log_z) => log_z,
-                LogZInitial::Estimate => 0.0,
-            },
+            log_z,
             log_z_initial: learner.log_z_initial,
-            log_z_adam: ScalarAdam::new(Settings::of_log_z(learner)),
+            log_z_adam,
             step: 0,
             skipped_in_a_row: 0,
-            good: TrainingState::default(),
+            good,
+            spare: Spare::default(),
             memory,
-        };
-        trainer.good = trainer.state()?;
-        Ok(trainer)
+        })
     }
 
     /// The policy network's definition.
@@ -211,26 +236,42 @@ impl Trainer {
 
     /// Back to what was last published; the step goes on, so that versions never repeat.
     fn restore_good(&mut self) -> Result<(), TrainError> {
-        let good = std::mem::take(&mut self.good);
-        let step = self.step;
-        let restored = self.restore(&good);
-        self.good = good;
-        self.step = step;
-        restored
+        let Good { sets: WeightSets { raw, ema }, ema_steps, target, log_z_moments } = &self.good;
+        let zeros = vec![0.0; raw.values.len()];
+        let state = TrainingState {
+            step: self.step,
+            weights: raw.values.clone(),
+            ema: ema.values.clone(),
+            ema_steps: *ema_steps,
+            target: target.clone(),
+            moments: Moments { steps: 0, mean: zeros.clone(), square: zeros },
+            log_z: raw.log_z,
+            log_z_moments: log_z_moments.clone(),
+        };
+        self.restore(&state)
     }
 
-    fn weights(
-        &self,
-        values: &[f32],
-        set: &'static str,
-        generated: u64,
-    ) -> Result<Weights, TrainError> {
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(TrainError::Weights { set });
+    /// A copy of the raw weights or of their average, on the host.
+    fn weights(&mut self, set: WeightSet, generated: u64) -> Result<Arc<Weights>, TrainError> {
+        let (tensor, name) = match set {
+            WeightSet::Raw => (&self.network.flat, "raw"),
+            WeightSet::Ema => (&self.average.values, "ema"),
+        };
+        let mut values = self.spare.take();
+        to_host(tensor, &mut values)?;
+        if !are_finite(&values) {
+            return Err(TrainError::Weights { set: name });
         }
         let version = PolicyVersion { incarnation: self.incarnation, step: self.step };
-        Ok(Weights { version, log_z: self.log_z, generated, values: values.to_vec() })
+        let weights = Arc::new(Weights { version, log_z: self.log_z, generated, values });
+        self.spare.watch(&weights);
+        Ok(weights)
     }
+}
+
+/// In parts without a branch, which the compiler vectorises.
+fn are_finite(values: &[f32]) -> bool {
+    values.chunks(1_024).all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
 }
 
 /// Of trajectory balance, one for each trajectory, in squared nats.
@@ -278,12 +319,16 @@ impl Training for Trainer {
     }
 
     fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError> {
-        let state = self.state()?;
         let sets = WeightSets {
-            raw: self.weights(&state.weights, "raw", generated)?,
-            ema: self.weights(&state.ema, "ema", generated)?,
+            raw: self.weights(WeightSet::Raw, generated)?,
+            ema: self.weights(WeightSet::Ema, generated)?,
         };
-        self.good = state;
+        self.good = Good {
+            sets: sets.clone(),
+            ema_steps: self.average.steps,
+            target: self.target.weights()?,
+            log_z_moments: self.log_z_adam.moments.clone(),
+        };
         Ok(sets)
     }
 
@@ -328,7 +373,17 @@ impl Training for Trainer {
         self.log_z = state.log_z;
         self.log_z_adam.moments = state.log_z_moments.clone();
         self.step = state.step;
-        self.good.clone_from(state);
+        let version = PolicyVersion { incarnation: self.incarnation, step: state.step };
+        let weights = |values: &Vec<f32>| {
+            let values = values.clone();
+            Arc::new(Weights { version, log_z: state.log_z, generated: 0, values })
+        };
+        self.good = Good {
+            sets: WeightSets { raw: weights(&state.weights), ema: weights(&state.ema) },
+            ema_steps: state.ema_steps,
+            target: self.target.weights()?,
+            log_z_moments: state.log_z_moments.clone(),
+        };
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! [`Trainer`](crate::train::Trainer) does it with libtorch; tests of the service use a fake.
 
+use std::sync::Arc;
+
 use tch::TchError;
 use tributary_common::network::Weights;
 use tributary_common::trajectory::IllegalTrajectory;
@@ -12,7 +14,8 @@ use crate::replay::Samples;
 /// Training of one policy; owned by one thread.
 pub trait Training: Send {
     /// One update of the weights and log Z on these trajectories. An update that fails leaves them
-    /// as they were, or takes them back to the last [`publish`](Self::publish).
+    /// as they were, or takes them back to the last [`publish`](Self::publish), where the
+    /// optimizer starts anew.
     fn update(&mut self, samples: &Samples) -> Result<UpdateReport, SkippedUpdate>;
 
     /// Updates done, the skipped ones not counted; never decreases.
@@ -47,9 +50,9 @@ pub trait Training: Send {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightSets {
     /// As trained.
-    pub raw: Weights,
+    pub raw: Arc<Weights>,
     /// Their exponential moving average: for evaluation, sampling and export.
-    pub ema: Weights,
+    pub ema: Arc<Weights>,
 }
 
 /// What an update did.

@@ -74,6 +74,24 @@ impl View {
         self.books.rejected.iter().map(|(reason, count)| (reason.name(), *count)).collect()
     }
 
+    /// received = accepted + duplicate + rejected + pending, and
+    /// accepted = resident + evicted + merged + lost in restart + waiting.
+    pub fn balance(&self) -> BTreeMap<&'static str, u64> {
+        let Self { books, replay, .. } = self;
+        BTreeMap::from([
+            ("received", books.received),
+            ("accepted", books.accepted),
+            ("duplicate", books.duplicate),
+            ("rejected", books.rejected_total()),
+            ("pending", books.pending()),
+            ("resident", self.resident()),
+            ("evicted", replay.evicted),
+            ("merged", replay.merged),
+            ("lost_in_restart", books.lost_in_restart),
+            ("waiting", self.waiting()),
+        ])
+    }
+
     /// Seconds waited on each edge: the learner's own, and those that actors report, summed as
     /// "actors.for_what".
     pub fn waited_seconds(&self) -> BTreeMap<String, f64> {

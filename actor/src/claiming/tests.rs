@@ -131,6 +131,31 @@ fn a_bad_object_is_told_to_all_and_a_bad_program_gives_its_lease_back() {
 }
 
 #[test]
+fn what_a_broken_program_was_granted_goes_back_and_is_asked_for_again_when_one_is_measured() {
+    let mut office = Office::open();
+    let keys = office.ask(&[1, 2, 3]);
+    for (lease, cell) in [(5, 0), (6, 1)] {
+        let question = office.grant(keys[cell], lease);
+        office.find(&question, Err(Failure::new(FailureKind::Unavailable, "broken")));
+        let Message::Results(_, results) = office.said() else { panic!("no results") };
+        assert_eq!((results[0].lease, results[0].is_transient), (Some(LeaseId(lease)), true));
+    }
+    // Asked for before, granted only now: the oracle hands it back as well.
+    let question = office.grant(keys[2], 7);
+    office.find(&question, Err(Failure::new(FailureKind::Unavailable, "broken")));
+    assert!(matches!(office.said(), Message::Results(..)));
+    // After a pause one is asked for, and no more; then all, as soon as it was measured.
+    assert_eq!(office.said(), Message::Claims(vec![keys[0]]));
+    assert!(office.findings.is_empty(), "the desk lost a question");
+    let question = office.grant(keys[0], 8);
+    let measured = Measured { raw: vec![2.0], seconds: 0.5 };
+    office.find(&question, Ok(measured.clone()));
+    assert_eq!(office.finding(), Finding { ticket: 1, outcome: Ok(measured) });
+    assert!(matches!(office.said(), Message::Results(..)));
+    assert_eq!(office.said(), Message::Claims(vec![keys[1], keys[2]]));
+}
+
+#[test]
 fn at_the_end_nobody_is_waited_for_and_what_is_begun_is_finished() {
     let mut office = Office::open();
     let keys = office.ask(&[1, 2]);

@@ -173,7 +173,7 @@ impl Link {
             return Some(Edge::Spool);
         }
         // With room for messages left, everything complete was sent.
-        (connection.up.capacity() > 0).then_some(Edge::Reward)
+        Some(if connection.up.capacity() > 0 { Edge::Reward } else { Edge::Network })
     }
 
     async fn goodbye(&mut self, connection: Connection) -> Break {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
+use tributary_common::reward::Averaging;
 use tributary_common::reward::outside::Asking;
 
 use super::health::{Gate, Health};
@@ -31,6 +32,8 @@ pub(super) struct Asked {
     since: Instant,
     /// What it has cost.
     seconds: f32,
+    /// The values of its measurements so far, where it is measured several times.
+    measured: Vec<Vec<f64>>,
 }
 
 /// One program, or one service, and what is known of its health.
@@ -49,6 +52,7 @@ pub(super) enum Next {
 
 struct State {
     asking: Asking,
+    averaging: Option<Averaging>,
     ready: VecDeque<Asked>,
     /// To be tried again, not before a time.
     later: Vec<(Instant, Asked)>,
@@ -57,8 +61,12 @@ struct State {
     /// enough that it has worked.
     suspects: Vec<(Circuit, Asked, Failure)>,
     circuits: Vec<(String, Health)>,
+    /// Programs that are asked no more.
+    left: Vec<Circuit>,
     /// Requests under way.
     under_way: usize,
+    /// While no program works, what waits is handed back: others could measure it.
+    hands_back: bool,
     is_stopped: bool,
     is_closed: bool,
 }
@@ -80,11 +88,14 @@ impl Board {
     pub(super) fn new(asking: Asking, progress: Arc<Progress>, findings: Sender<Finding>) -> Self {
         let state = State {
             asking,
+            averaging: None,
             ready: VecDeque::new(),
             later: Vec::new(),
             suspects: Vec::new(),
             circuits: Vec::new(),
+            left: Vec::new(),
             under_way: 0,
+            hands_back: false,
             is_stopped: false,
             is_closed: false,
         };
@@ -98,6 +109,32 @@ impl Board {
         Self { is_strict: true, ..self }
     }
 
+    /// With an object measured as often as this says.
+    pub(super) fn averaging(self, averaging: Option<Averaging>) -> Self {
+        self.state().averaging = averaging;
+        self
+    }
+
+    /// While no program works, hands back what waits: others could measure it.
+    pub(super) fn hand_back(&self) {
+        self.state().hands_back = true;
+    }
+
+    /// What waits while no program works, but for one object if it is time to try again.
+    fn return_what_waits(&self, state: &mut State) {
+        let now = Instant::now();
+        let Some(trial) = state.trial(now).filter(|_| state.hands_back) else { return };
+        let kept = usize::from(trial <= now).min(state.ready.len());
+        let State { ready, later, .. } = state;
+        let all = ready.drain(kept..).chain(later.drain(..).map(|(_, asked)| asked));
+        for asked in all {
+            let why = "no program of this actor works now";
+            let mut failure = Failure::new(FailureKind::Unavailable, why);
+            failure.seconds = asked.seconds;
+            self.tell(Finding { ticket: asked.question.ticket, outcome: Err(failure) });
+        }
+    }
+
     /// A program that serves so many requests at a time.
     pub(super) fn circuit(&self, name: String, at_a_time: usize) -> Circuit {
         let mut state = self.state();
@@ -108,8 +145,10 @@ impl Board {
 
     pub(super) fn ask(&self, questions: Vec<Question>) {
         let since = Instant::now();
-        let asked =
-            |question| Asked { question, attempts: 0, is_alone: false, since, seconds: 0.0 };
+        let asked = |question| {
+            let (attempts, is_alone, seconds, measured) = Default::default();
+            Asked { question, attempts, is_alone, since, seconds, measured }
+        };
         let mut state = self.state();
         if state.is_stopped {
             let cancelled = questions.into_iter().map(asked).map(cancelled);
@@ -117,6 +156,7 @@ impl Board {
             return;
         }
         state.ready.extend(questions.into_iter().map(asked));
+        self.return_what_waits(&mut state);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -152,6 +192,8 @@ impl Board {
             self.progress.set_reward_trouble(None);
         }
         state.acquit(circuit);
+        state.left.push(circuit);
+        self.return_what_waits(&mut state);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -226,16 +268,18 @@ impl Board {
         took: Duration,
     ) {
         let each = took.as_secs_f32() / batch.len().max(1) as f32;
-        let mut measured = 0;
+        let is_finite = |raw: &Vec<f64>| raw.iter().all(|value| value.is_finite());
+        let measured = replies.iter().filter(|reply| reply.as_ref().is_ok_and(is_finite)).count();
+        self.progress.measured(measured, took);
         let mut state = self.state();
         state.under_way -= 1;
         for (mut asked, reply) in batch.into_iter().zip(replies) {
             asked.seconds += each;
             match reply {
-                Ok(raw) if raw.iter().all(|value| value.is_finite()) => {
-                    measured += 1;
-                    let measured = Measured { raw, seconds: asked.seconds };
-                    self.tell(Finding { ticket: asked.question.ticket, outcome: Ok(measured) });
+                Ok(raw) if is_finite(&raw) => {
+                    if let Some(finding) = state.measured(asked, raw) {
+                        self.tell(finding);
+                    }
                 }
                 Ok(raw) => {
                     let failure = Failure::new(FailureKind::NotFinite, format!("it said {raw:?}"));
@@ -252,7 +296,6 @@ impl Board {
                 }
             }
         }
-        self.progress.measured(measured, took);
         if state.circuits[circuit.0].1.succeeded() {
             let name = &state.circuits[circuit.0].0;
             tracing::info!("{name} answers again");
@@ -300,6 +343,7 @@ impl Board {
             tracing::error!(%failure, "{name} does not work; it is tried again now and then");
             self.progress.set_reward_trouble(Some(format!("{name} does not work: {failure}")));
         }
+        self.return_what_waits(&mut state);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -307,7 +351,11 @@ impl Board {
     /// There is no value for this object, and trying again is in vain.
     fn fail(&self, asked: Asked, failure: Failure) {
         self.progress.reward_failed(failure.kind);
-        let failure = Failure { seconds: asked.seconds, ..failure };
+        let mut failure = Failure { seconds: asked.seconds, ..failure };
+        if !asked.measured.is_empty() {
+            let reason = std::mem::take(&mut failure.reason);
+            failure.reason = format!("at repeat {}: {reason}", asked.measured.len() + 1);
+        }
         self.tell(Finding { ticket: asked.question.ticket, outcome: Err(failure) });
     }
 
@@ -352,6 +400,35 @@ impl State {
         }
         self.under_way += 1;
         Next::Ask(self.ready.drain(..count).collect())
+    }
+
+    /// An object has values: what is found, unless it is to be measured again.
+    fn measured(&mut self, mut asked: Asked, raw: Vec<f64>) -> Option<Finding> {
+        let raw = match &self.averaging {
+            None => raw,
+            Some(averaging) => {
+                asked.measured.push(raw);
+                if asked.measured.len() < averaging.repeats() as usize {
+                    if self.is_stopped {
+                        return Some(cancelled(asked));
+                    }
+                    asked.attempts = 0;
+                    self.ready.push_back(asked);
+                    return None;
+                }
+                averaging.combine(&asked.measured)
+            }
+        };
+        let measured = Measured { raw, seconds: asked.seconds };
+        Some(Finding { ticket: asked.question.ticket, outcome: Ok(measured) })
+    }
+
+    /// When the first program may be tried again, while none works.
+    fn trial(&self, now: Instant) -> Option<Instant> {
+        let here = self.circuits.iter().enumerate();
+        let here = here.filter(|(place, _)| !self.left.contains(&Circuit(*place)));
+        let trials: Option<Vec<Instant>> = here.map(|(_, (_, health))| health.trial(now)).collect();
+        trials?.into_iter().min()
     }
 
     /// Whether there is nothing to ask but suspects, and nobody is asked.

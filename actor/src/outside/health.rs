@@ -103,6 +103,12 @@ impl Health {
         self.has_worked
     }
 
+    /// When it may be tried again; none while it works, or after it has left.
+    pub(super) fn trial(&self, now: Instant) -> Option<Instant> {
+        let of = |open: &Open| if open.is_tried { now + open.pause } else { open.until };
+        self.open.as_ref().map(of)
+    }
+
     /// Whether the circuit is open.
     pub(super) fn is_broken(&self) -> bool {
         self.open.is_some()

@@ -27,7 +27,7 @@ use tokio::task::LocalSet;
 use tributary_common::ids::PolicyVersion;
 use tributary_common::object::Object;
 use tributary_common::reward::outside::Command;
-use tributary_common::reward::{ObjectKey, Outside};
+use tributary_common::reward::{Averaging, ObjectKey, Outside, Reward};
 
 use crate::error::ActorError;
 use crate::oracle::{Failure, Finding, Oracle, Question};
@@ -42,6 +42,25 @@ pub struct Commands {
     /// A program with arguments that runs the command behind them, within limits, and leaves none of
     /// its processes behind: `tributary guard`.
     pub guard: Vec<OsString>,
+}
+
+/// What programs outside say of an object, and what is made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    /// Raw values of one measurement.
+    pub outputs: usize,
+    /// Where there are several of an object: how they become one.
+    pub averaging: Option<Averaging>,
+}
+
+impl Values {
+    /// Of this reward.
+    #[must_use]
+    pub fn of(reward: &dyn Reward) -> Self {
+        let averaging = reward.averaging().cloned();
+        let outputs = averaging.as_ref().map(Averaging::outputs);
+        Self { outputs: outputs.unwrap_or_else(|| reward.outputs().len()), averaging }
+    }
 }
 
 /// The programs of a run, at work for this actor.
@@ -71,22 +90,29 @@ impl Pool {
     /// Commands that this actor may not run; a system without threads.
     pub fn start(
         outside: &Outside,
-        outputs: usize,
+        values: Values,
         commands: Option<&Commands>,
         progress: &Arc<Progress>,
         findings: Sender<Finding>,
     ) -> Result<Self, ActorError> {
         let board = Board::new(outside.asking().clone(), Arc::clone(progress), findings);
-        Self::of_board(board, outside, outputs, commands)
+        Self::of_board(board, outside, values, commands)
+    }
+
+    /// While no program works, what was asked for and is not begun is found to be unavailable, but for
+    /// one object when it is time to try again.
+    pub fn hand_back(&self) {
+        self.board.hand_back();
     }
 
     fn of_board(
         board: Board,
         outside: &Outside,
-        outputs: usize,
+        values: Values,
         commands: Option<&Commands>,
     ) -> Result<Self, ActorError> {
-        let board = Arc::new(board);
+        let Values { outputs, averaging } = values;
+        let board = Arc::new(board.averaging(averaging));
         let open: Box<dyn FnOnce(&LocalSet) + Send> = match outside {
             Outside::Command(command) => {
                 let Some(commands) = commands else {
@@ -123,13 +149,13 @@ impl Pool {
 /// A program that does not work, commands that may not be run.
 pub fn measure(
     outside: &Outside,
-    outputs: usize,
+    values: Values,
     commands: Option<&Commands>,
     objects: &[Object],
 ) -> Result<Vec<Result<Vec<f64>, Failure>>, ActorError> {
     let (progress, (found, findings)) = (Arc::<Progress>::default(), bounded(objects.len()));
     let board = Board::new(outside.asking().clone(), Arc::clone(&progress), found).strict();
-    let mut pool = Pool::of_board(board, outside, outputs, commands)?;
+    let mut pool = Pool::of_board(board, outside, values, commands)?;
     let question = |(ticket, object): (usize, &Object)| Question {
         ticket: ticket as u64,
         key: ObjectKey([0; 32]),

@@ -1,10 +1,12 @@
 //! A seat at a reward service: one stream of requests, one request at a time.
 
+use std::pin::Pin;
+
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 use tributary_common::object::Object;
 use tributary_common::plain_text::plain_up_to;
 use tributary_common::reward::outside::Services;
@@ -45,8 +47,10 @@ impl Dial {
         self.check(&described)?;
         // One request at a time.
         let (up, requests) = mpsc::channel(1);
-        let replies = client.evaluate(ReceiverStream::new(requests)).await;
-        let down = replies.map_err(|status| unavailable(said(&status)))?.into_inner();
+        // Some servers, those in Python among them, answer the call with their first reply only.
+        let down = Down::Opening(Box::pin(async move {
+            client.evaluate(ReceiverStream::new(requests)).await.map(Response::into_inner)
+        }));
         Ok(Stream { dial: self.clone(), up, down, requests: 0 })
     }
 
@@ -80,11 +84,30 @@ impl Opens for Dial {
     }
 }
 
+type Opening = Pin<Box<dyn Future<Output = Result<Streaming<EvaluateReply>, Status>>>>;
+
+/// The way back, which is there once the first request is on its way.
+enum Down {
+    Opening(Opening),
+    Open(Box<Streaming<EvaluateReply>>),
+}
+
+impl Down {
+    async fn message(&mut self) -> Result<Option<EvaluateReply>, Status> {
+        loop {
+            match self {
+                Self::Opening(opening) => *self = Self::Open(Box::new(opening.await?)),
+                Self::Open(replies) => return replies.message().await,
+            }
+        }
+    }
+}
+
 /// An open stream.
 pub(super) struct Stream {
     dial: Dial,
     up: mpsc::Sender<EvaluateRequest>,
-    down: Streaming<EvaluateReply>,
+    down: Down,
     /// Answered.
     requests: u64,
 }

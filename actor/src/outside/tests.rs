@@ -10,7 +10,7 @@ use super::*;
 use crate::oracle::{Failure, FailureKind, Measured};
 use crossbeam_channel::{Receiver, bounded};
 use tributary_common::object::Object;
-use tributary_common::reward::{ObjectKey, OutsideReward, Reward};
+use tributary_common::reward::{ObjectKey, OutsideReward, Repeated, Reward};
 use tributary_common::run_file::Section;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -48,13 +48,13 @@ fn worker(answer: &str) -> String {
 
 impl Bench {
     fn start(script: &str, keys: &str) -> Self {
-        Self::of(&outside(script, keys))
+        Self::of(outside(script, keys))
     }
 
-    pub(super) fn of(reward: &OutsideReward) -> Self {
+    pub(super) fn of(reward: impl Reward) -> Self {
         let ((found, findings), progress) = (bounded(1_000), Arc::default());
-        let outside = reward.outside().unwrap();
-        let pool = Pool::start(outside, 1, Some(&commands()), &progress, found).unwrap();
+        let (outside, values) = (reward.outside().unwrap(), Values::of(&reward));
+        let pool = Pool::start(outside, values, Some(&commands()), &progress, found).unwrap();
         Self { pool, findings, progress, asked: 0 }
     }
 
@@ -194,11 +194,41 @@ fn what_may_be_better_later_is_tried_later() {
 }
 
 #[test]
+fn a_noisy_program_is_asked_several_times_and_its_average_counts() {
+    // Says 1, 2, 3 ... of whatever it is asked for, and cannot say 4.
+    let answer = "said = globals().setdefault('said', [0])\nrewards = []\nfor o in objects:\n    \
+                  said[0] += 1\n    rewards.append({'error': 'four'} if said[0] == 4 else said[0])\n\
+                  say(id=id, rewards=rewards)";
+    let reward = Repeated::new(Arc::new(outside(&worker(answer), "workers = 1")), 3, None);
+    let mut bench = Bench::of(reward);
+    bench.ask(&["A"]);
+    let Finding { outcome, .. } = bench.findings.recv_timeout(LIMIT).unwrap();
+    assert_eq!(outcome.unwrap().raw, [2.0, 1.0]);
+    assert_eq!(bench.progress.evaluations.load(Relaxed), 3);
+    bench.ask(&["C"]);
+    assert_eq!(bench.findings(1)[&1], Err(FailureKind::Refused));
+    bench.ask(&["G"]);
+    assert_eq!(bench.findings(1)[&2], Ok(6.0), "what was said of the failed one is forgotten");
+    assert_eq!(bench.progress.evaluations.load(Relaxed), 6);
+}
+
+#[test]
+fn a_repeat_that_cannot_be_measured_fails_the_object_and_is_named() {
+    let answer = "n = globals().setdefault('n', [0])\nn[0] += 1\n\
+                  say(id=id, rewards=[{'error': 'no'} if n[0] == 2 else 1 for o in objects])";
+    let reward = Repeated::new(Arc::new(outside(&worker(answer), "workers = 1")), 3, None);
+    let mut bench = Bench::of(reward);
+    bench.ask(&["A"]);
+    let failure = bench.findings.recv_timeout(LIMIT).unwrap().outcome.unwrap_err();
+    assert_eq!(failure.to_string(), "refused: at repeat 2: no");
+}
+
+#[test]
 fn who_measures_at_once_is_told_what_is_wrong() {
     let objects = ["AC", "ACGT"].map(|text| Object::Text(text.to_owned()));
     let ask = |script: &str| {
         let reward = outside(script, "max_batch = 2");
-        measure(reward.outside().unwrap(), 1, Some(&commands()), &objects)
+        measure(reward.outside().unwrap(), Values::of(&reward), Some(&commands()), &objects)
     };
     let answer =
         "say(id=id, rewards=[len(o) if len(o) > 2 else {'error': 'short'} for o in objects])";
@@ -212,7 +242,8 @@ fn who_measures_at_once_is_told_what_is_wrong() {
 #[test]
 fn commands_need_permission() {
     let (reward, progress) = (outside("", ""), Arc::default());
-    let refused = Pool::start(reward.outside().unwrap(), 1, None, &progress, bounded(1).0);
+    let (outside, values) = (reward.outside().unwrap(), Values::of(&reward));
+    let refused = Pool::start(outside, values, None, &progress, bounded(1).0);
     let error = refused.err().unwrap();
     assert_eq!(error.exit_code(), 78);
     assert!(error.to_string().contains("--allow-commands"), "{error}");

@@ -108,7 +108,7 @@ impl Scoring {
         match result {
             Ok(()) => {
                 self.failures_in_a_row = 0;
-                self.progress.measured(objects.len(), time);
+                self.progress.measured(objects.len() * self.repeats, time);
                 let values = objects.iter().zip(raw.chunks_exact(self.outputs));
                 let value = |(object, raw): (&Object, &[f64])| {
                     tell(object, Outcome::Measured(raw.to_vec()), false);

@@ -8,12 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, Finding, LeaseId, Told};
+use super::{AUDITS, Answer, Finding, LEASES_PER_INCARNATION, LeaseId, Told};
 use crate::ids::{ActorId, Incarnation};
 use crate::reward::ObjectKey;
-
-/// Leases of an incarnation start at its number times this.
-const LEASES_PER_INCARNATION: u64 = 1 << 40;
 
 /// How a desk deals.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +25,39 @@ pub struct DeskConfig {
     pub again: Duration,
     /// Objects that one actor may hold or wait for.
     pub most_of_an_actor: usize,
+}
+
+/// What a run may spend on evaluations.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// So many evaluations.
+    pub evaluations: Option<u64>,
+    /// So much, in what [`Spent::cost`] counts, where nobody knows beforehand what one costs.
+    pub cost: Option<f64>,
+    /// Evaluations of each object; 0 is 1.
+    pub repeats: u64,
+}
+
+/// What was spent on evaluations, those that failed or were repeated too.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// How many.
+    pub evaluations: u64,
+    /// What they took.
+    pub seconds: f64,
+    /// What they cost: their seconds, or what the run file states for each.
+    pub cost: f64,
+}
+
+impl Budget {
+    /// Whether so many more evaluations would go beyond it, if each costs what one did on average.
+    fn is_spent(&self, spent: &Spent, under_way: u64) -> bool {
+        let under_way = under_way * self.repeats.max(1);
+        let mean = spent.cost / spent.evaluations.max(1) as f64;
+        let cost = spent.cost + mean * under_way as f64;
+        self.evaluations.is_some_and(|most| spent.evaluations + under_way >= most)
+            || self.cost.is_some_and(|most| cost >= most)
+    }
 }
 
 /// One look into the ledger.
@@ -91,9 +121,13 @@ pub struct Desk {
     /// Objects that somebody waits for and nobody may measure yet.
     idle: VecDeque<ObjectKey>,
     issued: u64,
+    audits: u64,
     looks: u64,
     recovery: Option<Recovery>,
-    is_closed: bool,
+    /// Objects whose value is being written.
+    settling: u64,
+    budget: Budget,
+    spent: Spent,
 }
 
 impl Desk {
@@ -107,10 +141,34 @@ impl Desk {
             expiries: BTreeSet::new(),
             idle: VecDeque::new(),
             issued: 0,
+            audits: 0,
             looks: 0,
             recovery: None,
-            is_closed: false,
+            settling: 0,
+            budget: Budget::default(),
+            spent: Spent::default(),
         }
+    }
+
+    /// Grants nothing beyond this.
+    #[must_use]
+    pub fn with_budget(self, budget: Budget, spent: Spent) -> Self {
+        Self { budget, spent, ..self }
+    }
+
+    /// So much was spent so far, what is on disk.
+    pub fn spend(&mut self, spent: Spent) {
+        self.spent = spent;
+    }
+
+    /// What was spent so far, what is on disk.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// Whether the budget is spent and nothing is under way any more.
+    pub fn is_exhausted(&self) -> bool {
+        self.leases.is_empty() && self.settling == 0 && self.budget.is_spent(&self.spent, 0)
     }
 
     /// Grants nothing until these actors are back or the time has come.
@@ -135,17 +193,24 @@ impl Desk {
         self.entries.contains_key(&key)
     }
 
+    /// Grants an object whose value is known, to be measured again, within the budget. Nobody waits for
+    /// what comes of it, and nothing is to be done if nothing does.
+    pub fn audit(&mut self) -> Option<Answer> {
+        let under_way = self.leases.len() as u64 + self.settling;
+        if self.budget.is_spent(&self.spent, under_way) {
+            return None;
+        }
+        self.audits += 1;
+        let first = u64::from(self.config.incarnation.0) * LEASES_PER_INCARNATION;
+        let lease = LeaseId(first + AUDITS + self.audits % AUDITS);
+        Some(Answer::Granted { lease, lasts: self.config.lease })
+    }
+
     /// When [`tick`](Self::tick) has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         let expiry = self.expiries.first().map(|(until, _)| *until);
         let recovery = self.recovery.as_ref().map(|recovery| recovery.until);
         expiry.into_iter().chain(recovery).min()
-    }
-
-    /// Grants nothing any more (or again).
-    pub fn close(&mut self, is_closed: bool, now: Duration) -> Vec<Told> {
-        self.is_closed = is_closed;
-        self.pump(now)
     }
 
     /// An actor says hello, with what it still measures.
@@ -265,6 +330,8 @@ impl Desk {
     pub fn measured(&mut self, actor: ActorId, key: ObjectKey) {
         let entry = self.entry(key);
         let holder = std::mem::replace(&mut entry.holder, Holder::Settling);
+        self.settling += u64::from(holder != Holder::Settling);
+        let entry = self.entry(key);
         entry.waiting.retain(|waiting| *waiting != actor);
         let other = match holder {
             Holder::Looking { actor: by, .. } => Some(by),
@@ -278,8 +345,11 @@ impl Desk {
     }
 
     /// The ledger has a value of an object: whoever waits for it is told.
+    ///
+    /// What is left of the budget is granted by the next [`tick`](Self::tick).
     pub fn settled(&mut self, key: ObjectKey, finding: &Arc<Finding>) -> Vec<Told> {
         let Some(entry) = self.entries.remove(&key) else { return Vec::new() };
+        self.settling -= u64::from(entry.holder == Holder::Settling);
         let first = match entry.holder {
             Holder::Looking { actor, .. } => Some(actor),
             Holder::Leased(id) => {
@@ -385,7 +455,7 @@ impl Desk {
     fn pump(&mut self, now: Duration) -> Vec<Told> {
         let mut told = Vec::new();
         while self.recovery.is_none()
-            && !self.is_closed
+            && !self.budget.is_spent(&self.spent, self.leases.len() as u64 + self.settling)
             && let Some(key) = self.idle.pop_front()
         {
             let Some(entry) = self.entries.get_mut(&key) else { continue };

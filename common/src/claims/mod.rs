@@ -25,6 +25,18 @@ use crate::reward::ObjectKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub u64);
 
+/// Leases of an incarnation start at its number times this; the upper half of them are audits.
+const LEASES_PER_INCARNATION: u64 = 1 << 40;
+const AUDITS: u64 = LEASES_PER_INCARNATION / 2;
+
+impl LeaseId {
+    /// Whether the object was known, and is measured again on purpose.
+    #[must_use]
+    pub fn is_audit(self) -> bool {
+        self.0 % LEASES_PER_INCARNATION >= AUDITS
+    }
+}
+
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::asker::{Asker, Evaluated, Message};
-use super::desk::{Desk, DeskConfig, Look};
+use super::desk::{Budget, Desk, DeskConfig, Look, Spent};
 use super::*;
 use crate::ids::Incarnation;
 use crate::object::Object;
@@ -385,4 +385,31 @@ fn after_a_restart_nothing_is_granted_until_who_was_there_is_back() {
     assert!(waits(&ask(&mut desk, 0)));
     assert!(desk.tick(Duration::from_secs(9)).is_empty());
     assert_eq!(desk.tick(Duration::from_secs(10)).len(), 1);
+}
+
+#[test]
+fn no_more_is_granted_than_the_budget_allows() {
+    let budget = Budget { evaluations: Some(3), ..Budget::default() };
+    let mut desk = Desk::new(config(1)).with_budget(budget, Spent::default());
+    let now = Duration::ZERO;
+    let asked = desk.ask(ActorId(1), &[key(0), key(1), key(2), key(3)], now);
+    let told = asked.looks.into_iter().flat_map(|look| desk.looked(look, None, now));
+    let is_granted = |told: &Told| matches!(told.answer, Answer::Granted { .. });
+    assert_eq!(told.filter(is_granted).count(), 3);
+    // One is given back: the one that waits gets it.
+    assert_eq!(desk.give_back(ActorId(1), key(1), now).len(), 1);
+    for (n, object) in (1..).zip([key(0), key(2), key(3)]) {
+        assert!(!desk.is_exhausted());
+        desk.measured(ActorId(1), object);
+        desk.spend(Spent { evaluations: n, seconds: 0.0, cost: 0.0 });
+        desk.settled(object, &finding(1.0));
+    }
+    assert!(desk.is_exhausted() && desk.tick(now).is_empty());
+    // By cost, the mean of what was paid stands for what is under way.
+    let budget = Budget { cost: Some(10.0), ..Budget::default() };
+    let spent = Spent { evaluations: 2, seconds: 6.0, cost: 6.0 };
+    let mut desk = Desk::new(config(1)).with_budget(budget, spent);
+    let asked = desk.ask(ActorId(1), &[key(0), key(1), key(2)], now);
+    let told = asked.looks.into_iter().flat_map(|look| desk.looked(look, None, now));
+    assert_eq!(told.filter(is_granted).count(), 2, "3 each: 6, 9, 12");
 }

@@ -8,6 +8,7 @@
 
 mod accepted;
 mod actors;
+mod alarms;
 mod columns;
 mod disk;
 mod entry;
@@ -30,12 +31,13 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::claims::Finding;
 use crate::crash;
-use crate::ids::{Incarnation, RunId};
-use crate::reward::ObjectKey;
+use crate::ids::{ActorId, Incarnation, RunId};
+use crate::reward::{Agreement, ObjectKey};
 use crate::session::sessions::SavedSessions;
 
 pub use accepted::AcceptedRows;
 use actors::{Actors, Changes};
+pub use alarms::{Alarm, Alarms};
 pub use columns::readable;
 use columns::{key, signed, unsigned};
 pub use disk::Journal;
@@ -68,6 +70,9 @@ pub struct Ledger {
     actors: Actors,
     next_ordinal: u64,
     repeats: Repeats,
+    /// Evaluations on disk, and their seconds.
+    spent: (u64, f64),
+    agreement: Option<Agreement>,
 }
 
 impl Ledger {
@@ -95,13 +100,58 @@ impl Ledger {
         log.push("-wal");
         let log = PathBuf::from(log);
         let repeats = Repeats::Keep;
-        Ok(Self { connection, log, journal, incarnation, actors, next_ordinal, repeats })
+        let spent = "SELECT count(*), total(seconds) FROM evaluations";
+        let spent = connection.query_row(spent, [], |row| Ok((unsigned(row, 0)?, row.get(1)?)))?;
+        let agreement = None;
+        Ok(Self {
+            connection,
+            log,
+            journal,
+            incarnation,
+            actors,
+            next_ordinal,
+            repeats,
+            spent,
+            agreement,
+        })
+    }
+
+    /// Evaluations on disk, failed and repeated ones too, and the seconds that they took.
+    pub fn spent(&self) -> (u64, f64) {
+        self.spent
     }
 
     /// Of a run whose actors tell of each evaluation by itself: records bring nothing new.
     #[must_use]
     pub fn shared(self) -> Self {
         Self { repeats: Repeats::Once, ..self }
+    }
+
+    /// Notes where actors measure different values.
+    #[must_use]
+    pub fn comparing(self, agreement: Agreement) -> Self {
+        Self { agreement: Some(agreement), ..self }
+    }
+
+    /// How often actors measured different values so far, and how often on purpose.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn alarms(&self) -> Result<Alarms, LedgerError> {
+        alarms::read(&self.connection)
+    }
+
+    /// Voids the values that this actor measured first: another one's counts instead, where there is
+    /// one, or the object is unknown again. Returns how many there were. Evaluations stay.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn strike(&mut self, actor: ActorId) -> Result<u64, LedgerError> {
+        let struck = write(&mut self.connection, self.incarnation, |transaction| {
+            alarms::strike(transaction, actor)
+        })?;
+        self.shorten_log()?;
+        Ok(struck)
     }
 
     /// How its commits are kept whole.
@@ -119,29 +169,40 @@ impl Ledger {
         self.actors.saved()
     }
 
-    /// Writes what was decided and who was admitted; when this returns, the disk has all of it.
+    /// Writes what was decided and who was admitted; when this returns, the disk has all of it. Says
+    /// where actors have measured different values.
     ///
     /// # Errors
     /// Nothing of it was written. If the error [is transient](LedgerError::is_transient) the same
     /// may be tried again; after any other one the program must end.
-    pub fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    pub fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Alarm>, LedgerError> {
         let mut changes = Changes::default();
         let mut next_ordinal = self.next_ordinal;
-        let (actors, repeats) = (&self.actors, self.repeats);
+        let (actors, repeats, agreement) = (&self.actors, self.repeats, &self.agreement);
+        let mut alarms = Vec::new();
+        let mut spent = self.spent;
         write(&mut self.connection, self.incarnation, |transaction| {
             for entry in entries {
                 match entry {
                     Entry::Decided(decided) => {
                         changes.decide(actors, decided)?;
-                        next_ordinal += insert(transaction, decided, next_ordinal, repeats)?;
+                        next_ordinal +=
+                            insert(transaction, decided, next_ordinal, (repeats, &mut spent))?;
                     }
                     Entry::Opened(opened) => {
                         changes.open(actors, opened);
                         issued(transaction, opened)?;
                     }
                     Entry::Evaluated(evaluations) => {
-                        let mut all = evaluations.iter();
-                        all.try_for_each(|one| objects::evaluate(transaction, one))?;
+                        for one in evaluations {
+                            let (is_new, alarm) =
+                                objects::evaluate(transaction, one, agreement.as_ref())?;
+                            alarms.extend(alarm);
+                            if is_new {
+                                spent.0 += 1;
+                                spent.1 += f64::from(one.evaluated.seconds);
+                            }
+                        }
                     }
                 }
             }
@@ -151,7 +212,9 @@ impl Ledger {
         })?;
         self.actors.apply(changes);
         self.next_ordinal = next_ordinal;
-        self.shorten_log()
+        self.spent = spent;
+        self.shorten_log()?;
+        Ok(alarms)
     }
 
     /// Writes values of objects: an object's first value, and every different one. For runs that are
@@ -162,7 +225,7 @@ impl Ledger {
     pub fn observe(&mut self, observations: &[Observation]) -> Result<(), LedgerError> {
         write(&mut self.connection, self.incarnation, |transaction| {
             let mut all = observations.iter();
-            all.try_for_each(|one| objects::observe(transaction, one, Repeats::Count))
+            all.try_for_each(|one| objects::observe(transaction, one, Repeats::Count).map(drop))
         })?;
         self.shorten_log()
     }
@@ -306,12 +369,15 @@ fn insert(
     transaction: &Transaction<'_>,
     decided: &Decided,
     next_ordinal: u64,
-    repeats: Repeats,
+    (repeats, spent): (Repeats, &mut (u64, f64)),
 ) -> Result<u64, LedgerError> {
     let mut accepted = 0;
     for (seq, record) in (decided.first.0..).zip(&decided.records) {
-        if let Some(observation) = &record.observation {
-            objects::observe(transaction, observation, repeats)?;
+        if let Some(observation) = &record.observation
+            && objects::observe(transaction, observation, repeats)?
+        {
+            spent.0 += 1;
+            spent.1 += f64::from(observation.seconds);
         }
         let Verdict::Accepted(trajectory) = &record.verdict else { continue };
         let expected = next_ordinal + accepted;

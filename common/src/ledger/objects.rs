@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::alarms::Alarm;
 use super::columns::{actor, raw_text, raw_values, readable, real, signed};
 use super::entry::{Evaluation, Observation};
 use super::error::LedgerError;
 use crate::claims::{Finding, Outcome};
-use crate::reward::ObjectKey;
+use crate::reward::{Agreement, ObjectKey};
 
 /// What becomes of a value that the ledger has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,12 @@ pub(super) enum Repeats {
 }
 
 /// Writes a value: the first of an object makes it known, a different one is an evaluation more.
+/// Returns whether it is an evaluation.
 pub(super) fn observe(
     connection: &Connection,
     observation: &Observation,
     repeats: Repeats,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let raw = raw_text(&observation.raw);
     let find = "SELECT id, raw, status FROM objects WHERE key = ?1";
     let known: Option<(i64, String, String)> = connection
@@ -39,7 +41,7 @@ pub(super) fn observe(
     let seen = "UPDATE objects SET seen = seen + ?2 WHERE id = ?1";
     connection.prepare_cached(seen)?.execute(params![id, signed(observation.seen)])?;
     let was_paid_for = status == "measured";
-    if observation.is_measured && status == "failed" {
+    if observation.is_measured && matches!(&*status, "failed" | "struck") {
         succeed(connection, id, observation, &raw)?;
     } else if observation.is_measured && !was_paid_for {
         let paid = "UPDATE objects SET status = 'measured', seconds = ?2, actor = ?3 WHERE id = ?1";
@@ -51,17 +53,20 @@ pub(super) fn observe(
     let is_told = || -> Result<bool, LedgerError> {
         Ok(repeats == Repeats::Once && told(connection, id, observation, &raw)?.is_some())
     };
-    if is_more && !is_told()? {
-        evaluated(connection, id, observation, &raw)?;
+    if !is_more || is_told()? {
+        return Ok(false);
     }
-    Ok(())
+    evaluated(connection, id, observation, &raw)?;
+    Ok(true)
 }
 
-/// Writes what an actor told of an evaluation: once for each lease.
+/// Writes what an actor told of an evaluation: once for each lease. Returns whether it is new, and an
+/// alarm where another actor measured something else before.
 pub(super) fn evaluate(
     connection: &Connection,
     evaluation: &Evaluation,
-) -> Result<(), LedgerError> {
+    agreement: Option<&Agreement>,
+) -> Result<(bool, Option<Alarm>), LedgerError> {
     let Evaluation { evaluated, actor, time } = evaluation;
     let (raw, error) = match &evaluated.outcome {
         Outcome::Measured(raw) => (raw.clone(), None),
@@ -78,6 +83,8 @@ pub(super) fn evaluate(
         seen: 0,
         time: *time,
     };
+    let alarm = agreement.map(|agreement| Alarm::look(connection, evaluation, agreement));
+    let alarm = alarm.transpose()?.flatten();
     let raw = raw_text(&observation.raw);
     let find = "SELECT id, status FROM objects WHERE key = ?1";
     let known: Option<(i64, String)> = connection
@@ -92,7 +99,7 @@ pub(super) fn evaluate(
             if error.is_none() { "measured" } else { "failed" },
         )?,
         Some((id, status)) => {
-            if error.is_none() && status == "failed" {
+            if error.is_none() && matches!(&*status, "failed" | "struck") {
                 succeed(connection, id, &observation, &raw)?;
             } else if error.is_none() && status == "known" {
                 let paid = "UPDATE objects SET status = 'measured', seconds = ?2, actor = ?3 \
@@ -100,7 +107,7 @@ pub(super) fn evaluate(
                 let values =
                     params![id, f64::from(observation.seconds), signed(observation.actor.0)];
                 connection.prepare_cached(paid)?.execute(values)?;
-            } else if error.is_some() && status == "known" {
+            } else if error.is_some() && matches!(&*status, "known" | "struck") {
                 // A record with what stands for the failure came first.
                 let failed = "UPDATE objects SET status = 'failed', value = NULL, raw = '[]' \
                               WHERE id = ?1";
@@ -115,7 +122,7 @@ pub(super) fn evaluate(
         let same: i64 =
             connection.prepare_cached(same)?.query_row(params![id, lease], |row| row.get(0))?;
         if same > 0 {
-            return Ok(());
+            return Ok((false, None));
         }
     }
     // Its record came first.
@@ -124,15 +131,17 @@ pub(super) fn evaluate(
     {
         let under = "UPDATE evaluations SET lease = ?2 WHERE id = ?1 AND lease IS NULL";
         if connection.prepare_cached(under)?.execute(params![row, lease])? > 0 {
-            return Ok(());
+            return Ok((false, None));
         }
     }
     self::evaluated(connection, id, &observation, &raw)?;
-    let status = "UPDATE evaluations SET status = ?2, error = ?3, lease = ?4 WHERE id = ?1";
+    let status =
+        "UPDATE evaluations SET status = ?2, error = ?3, lease = ?4, alarm = ?5 WHERE id = ?1";
     let word = if error.is_none() { "measured" } else { "failed" };
     let row = connection.last_insert_rowid();
-    connection.prepare_cached(status)?.execute(params![row, word, error, lease])?;
-    Ok(())
+    let differs = alarm.as_ref().map(ToString::to_string);
+    connection.prepare_cached(status)?.execute(params![row, word, error, lease, differs])?;
+    Ok((true, alarm))
 }
 
 /// The newest evaluation of an object by the same actor with the same values.
@@ -179,6 +188,7 @@ pub(super) fn find(
     let mut rows = statement.query([key.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let outcome = match row.get_ref(3)?.as_str() {
+        Ok("struck") => return Ok(None),
         Ok("failed") => {
             let why = "SELECT error FROM evaluations WHERE object_id = ?1 AND error IS NOT NULL \
                        ORDER BY id DESC LIMIT 1";
@@ -195,13 +205,13 @@ fn introduce(
     connection: &Connection,
     observation: &Observation,
     raw: &str,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let status = if observation.is_measured { "measured" } else { "known" };
     let object = insert(connection, observation, raw, status)?;
     if observation.is_measured {
         evaluated(connection, object, observation, raw)?;
     }
-    Ok(())
+    Ok(observation.is_measured)
 }
 
 fn insert(

@@ -32,7 +32,7 @@ pub struct ObjectRow {
     pub time: f64,
     /// Records that ended in it.
     pub seen: u64,
-    /// "measured", "known" or "failed".
+    /// "measured", "known", "failed" or "struck".
     pub status: String,
 }
 
@@ -71,6 +71,24 @@ impl LedgerReader {
     /// The disk's.
     pub fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
         objects::find(&self.connection, key)
+    }
+
+    /// Evaluations up to the one by which the last of these objects was measured first, failed and
+    /// repeated ones too, and the seconds that they took.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn spent_until(&self, objects: &[ObjectKey]) -> Result<(u64, f64), LedgerError> {
+        let first = "SELECT min(evaluations.id) FROM evaluations JOIN objects \
+                     ON objects.id = object_id WHERE key = ?1 AND evaluations.status = 'measured'";
+        let mut first = self.connection.prepare_cached(first)?;
+        let mut last = None;
+        for key in objects {
+            last = last.max(first.query_row([key.0], |row| row.get::<_, Option<i64>>(0))?);
+        }
+        let spent = "SELECT count(*), total(seconds) FROM evaluations WHERE id <= ?1";
+        let row = |row: &Row<'_>| Ok((unsigned(row, 0)?, row.get(1)?));
+        Ok(self.connection.query_row(spent, [last], row)?)
     }
 
     /// How many objects there are, or those of which a condition in SQL on the columns of `objects`

@@ -31,7 +31,7 @@ CREATE TABLE objects (
   policy_step INTEGER NOT NULL,
   time REAL NOT NULL,              -- seconds since 1970
   seen INTEGER NOT NULL,           -- records that ended in it
-  status TEXT NOT NULL             -- 'measured', 'known' (from a file, not paid for) or 'failed'
+  status TEXT NOT NULL             -- 'measured', 'known' (from a file, not paid for), 'failed' or 'struck'
 ) STRICT;
 CREATE TABLE evaluations (
   id INTEGER PRIMARY KEY,
@@ -44,7 +44,8 @@ CREATE TABLE evaluations (
   time REAL NOT NULL,
   status TEXT NOT NULL DEFAULT 'measured',  -- or 'failed'
   error TEXT,                               -- why it failed
-  lease INTEGER                             -- under which it was done, where rewards are shared
+  lease INTEGER,                            -- under which it was done, where rewards are shared
+  alarm TEXT                                -- how it differs from what another actor measured
 ) STRICT;
 CREATE INDEX evaluations_of_object ON evaluations (object_id);
 CREATE TABLE accepted (
@@ -107,15 +108,20 @@ pub(super) fn claim(
 
 /// Gives a ledger of an earlier release what later ones have; earlier ones can do without.
 fn grow(transaction: &Transaction<'_>) -> Result<(), LedgerError> {
-    let has = "SELECT count(*) FROM pragma_table_info('evaluations') WHERE name = 'lease'";
-    let has: i64 = transaction.query_row(has, [], |row| row.get(0))?;
-    if has == 0 {
+    let has = |column: &str| -> Result<bool, LedgerError> {
+        let has = "SELECT count(*) FROM pragma_table_info('evaluations') WHERE name = ?1";
+        Ok(transaction.query_row(has, [column], |row| row.get::<_, i64>(0))? > 0)
+    };
+    if !has("lease")? {
         transaction.execute_batch(
             "ALTER TABLE evaluations ADD COLUMN status TEXT NOT NULL DEFAULT 'measured';
              ALTER TABLE evaluations ADD COLUMN error TEXT;
              ALTER TABLE evaluations ADD COLUMN lease INTEGER;
              CREATE INDEX IF NOT EXISTS evaluations_of_object ON evaluations (object_id);",
         )?;
+    }
+    if !has("alarm")? {
+        transaction.execute_batch("ALTER TABLE evaluations ADD COLUMN alarm TEXT;")?;
     }
     Ok(())
 }

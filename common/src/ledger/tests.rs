@@ -8,9 +8,12 @@ use super::*;
 use crate::claims::asker::Evaluated;
 use crate::claims::{LeaseId, Outcome};
 use crate::crash::{Armed, arm};
+use crate::environment::Identity;
 use crate::ids::{ActorId, Epoch, PolicyVersion, Seq};
+use crate::log_space::LogReward;
 use crate::object::Object;
 use crate::random::{Purpose, Stream};
+use crate::reward::{InvalidRaw, Output, Reward, RewardError, Role};
 use crate::session::Secret;
 use crate::session::books::RejectionReason;
 use crate::session::learner::LearnerSession;
@@ -179,7 +182,7 @@ fn a_crash_at_any_point_loses_nothing_that_was_acked_and_counts_nothing_twice() 
                 let (first, ordinal) = (acked, ledger.next_ordinal());
                 let records = (0..count).map(|i| accepted(ordinal + i, i as i64)).collect();
                 match ledger.commit(&[decided(first, 0, records)]) {
-                    Ok(()) => acked += count,
+                    Ok(_) => acked += count,
                     Err(error) => {
                         assert!(matches!(error, LedgerError::Disk(_)), "{error}");
                         hits += 1;
@@ -217,7 +220,7 @@ fn a_full_disk_takes_nothing_and_all_of_it_when_there_is_room() {
     };
     let error = loop {
         match ledger.commit(&[entry(acked)]) {
-            Ok(()) => acked += 50,
+            Ok(_) => acked += 50,
             Err(error) => break error,
         }
     };
@@ -345,7 +348,7 @@ fn a_ledger_of_an_earlier_release_grows_what_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = open(folder.path(), 1).unwrap();
     ledger.commit(&[opened(1), decided(0, 0, vec![accepted(0, 5)])]).unwrap();
-    for column in ["status", "error", "lease"] {
+    for column in ["status", "error", "lease", "alarm"] {
         let drop = format!("ALTER TABLE evaluations DROP COLUMN {column}");
         ledger.connection.execute(&drop, []).unwrap();
     }
@@ -354,4 +357,85 @@ fn a_ledger_of_an_earlier_release_grows_what_it_lacks() {
     ledger.commit(&[evaluation(6, Outcome::Failed("x".to_owned()), 1)]).unwrap();
     let words: Vec<String> = evaluations(&ledger).into_iter().map(|(status, _)| status).collect();
     assert_eq!(words, ["measured", "failed"]);
+}
+
+/// As `evaluation`, by another actor, on purpose or not.
+fn by(actor: u64, cell: i64, outcome: Outcome, lease: u64) -> Entry {
+    let Entry::Evaluated(mut evaluations) = evaluation(cell, outcome, lease) else {
+        unreachable!()
+    };
+    evaluations[0].actor = ActorId(actor);
+    Entry::Evaluated(evaluations)
+}
+
+/// One value that enters log R, one that is only recorded.
+fn comparing(folder: &Path) -> Ledger {
+    struct Two;
+    impl Reward for Two {
+        fn identity(&self) -> Identity {
+            Identity { kind: "two".to_owned(), version: 1, configuration: String::new() }
+        }
+        fn outputs(&self) -> Vec<Output> {
+            let output = |name: &str, role| Output { name: name.to_owned(), role };
+            vec![output("score", Role::Objective), output("time", Role::Info)]
+        }
+        fn evaluate(&self, _: &[Object], _: &mut Vec<f64>) -> Result<(), RewardError> {
+            Ok(())
+        }
+        fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw> {
+            Err(InvalidRaw { raw: raw.to_vec(), reason: "not asked".to_owned() })
+        }
+    }
+    open(folder, 1).unwrap().shared().comparing(Agreement::new(&Two, 1e-6))
+}
+
+#[test]
+fn another_actor_that_measures_something_else_is_an_alarm_with_both_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = comparing(folder.path());
+    let raw = |score: f64, time: f64| Outcome::Measured(vec![score, time]);
+    let audit = 1 << 39;
+    assert_eq!(
+        ledger.commit(&[by(1, 5, raw(0.5, 1.0), 1), by(1, 6, raw(3.0, 1.0), 2)]).unwrap(),
+        []
+    );
+    assert_eq!(ledger.commit(&[by(2, 5, raw(0.5, 9.0), audit)]).unwrap(), [], "they agree");
+    assert_eq!(ledger.commit(&[by(1, 5, raw(0.9, 1.0), 3)]).unwrap(), [], "the same actor");
+    let alarms = ledger.commit(&[by(2, 6, raw(4.0, 1.0), audit + 1)]).unwrap();
+    assert_eq!(alarms.len(), 1);
+    assert_eq!(alarms[0].first, (ActorId(1), raw(3.0, 1.0)));
+    assert_eq!(alarms[0].second, (ActorId(2), raw(4.0, 1.0)));
+    // Told again behind a lost ack, it is no second one; the first value counts.
+    assert_eq!(ledger.commit(&[by(2, 6, raw(4.0, 1.0), audit + 1)]).unwrap(), []);
+    let found = ledger.find(observation(6, 0.0).key).unwrap().unwrap();
+    assert_eq!((&found.outcome, found.actor), (&raw(3.0, 1.0), ActorId(1)));
+    let failed = Outcome::Failed("no licence".to_owned());
+    assert_eq!(ledger.commit(&[by(3, 6, failed, audit + 2)]).unwrap().len(), 1);
+    drop(ledger);
+    let alarms = open(folder.path(), 2).unwrap().alarms().unwrap();
+    assert_eq!((alarms.audits, alarms.alarms), (3, 2));
+    assert_eq!(alarms.actors[&ActorId(1)], 2);
+    let last = &alarms.recent[1];
+    assert!(last.contains("actor 1 measured [3.0, 1.0]") && last.contains("no licence"), "{last}");
+}
+
+#[test]
+fn struck_values_are_those_of_others_or_unknown_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = comparing(folder.path());
+    let raw = |score: f64| Outcome::Measured(vec![score, 1.0]);
+    let entries = [by(1, 5, raw(0.5), 1), by(1, 6, raw(3.0), 2), by(2, 6, raw(4.0), 1 << 39)];
+    ledger.commit(&entries).unwrap();
+    ledger.commit(&[by(2, 7, raw(7.0), 3)]).unwrap();
+    assert_eq!(ledger.strike(ActorId(1)).unwrap(), 2);
+    let find = |ledger: &Ledger, cell| ledger.find(observation(cell, 0.0).key).unwrap();
+    assert_eq!(find(&ledger, 5), None, "to be measured again");
+    let six = find(&ledger, 6).unwrap();
+    assert_eq!((&six.outcome, six.actor), (&raw(4.0), ActorId(2)));
+    assert_eq!(find(&ledger, 7).unwrap().outcome, raw(7.0));
+    assert_eq!(evaluations(&ledger).len(), 4, "what was paid for stays");
+    assert_eq!(rows(folder.path(), Some("status = 'struck'"))[0].raw, [0.0; 0]);
+    ledger.commit(&[by(2, 5, raw(0.7), 4)]).unwrap();
+    assert_eq!(find(&ledger, 5).unwrap().outcome, raw(0.7));
+    assert_eq!(ledger.strike(ActorId(1)).unwrap(), 0);
 }

@@ -52,6 +52,7 @@ pub(super) fn problems(
     problems.extend(uncounted_paths(run_file, environment));
     problems.extend(unreadable(run_file, environment));
     problems.extend(unshared(run_file, outside));
+    problems.extend(uncounted_evaluations(run_file, outside));
     problems.extend(lockstep::problems(run_file, outside));
     problems
 }
@@ -68,6 +69,36 @@ fn unshared(run_file: &RunFile, outside: bool) -> Option<Problem> {
          `reward.durable` = true, too"
     );
     Some(Problem { path, origin: Origin::Absent, message })
+}
+
+/// Why there is no budget for evaluations: nobody asks before they pay.
+fn uncounted_evaluations(run_file: &RunFile, outside: bool) -> Vec<Problem> {
+    let durable = run_file.reward.durable.unwrap_or(outside);
+    let learner = &run_file.learner;
+    if durable && run_file.reward.shared.unwrap_or(outside) {
+        let message = "`learner.max_cost` is less than one evaluation costs: see `reward.cost`";
+        let nothing = (run_file.most_evaluations() == Some(0)).then(|| Problem {
+            path: "learner.max_cost".to_owned(),
+            origin: Origin::Absent,
+            message: message.to_owned(),
+        });
+        return nothing.into_iter().collect();
+    }
+    let keys = [
+        ("max_evaluations", learner.max_evaluations.is_some()),
+        ("max_cost", learner.max_cost.is_some()),
+    ];
+    let is_given = |(key, is_given): (&'static str, bool)| is_given.then_some(key);
+    let keys = keys.into_iter().filter_map(is_given);
+    keys.map(|key| {
+        let path = format!("learner.{key}");
+        let message = format!(
+            "`{path}`: evaluations are counted where actors ask before they measure: give \
+             `reward.durable` = true and `reward.shared` = true, or stop by `learner.paid`"
+        );
+        Problem { path, origin: Origin::Absent, message }
+    })
+    .collect()
 }
 
 /// Why samples cannot be evaluated.

@@ -48,6 +48,10 @@ impl Reward for Delayed {
     fn outside(&self) -> Option<&Outside> {
         self.inner.outside()
     }
+
+    fn is_logarithmic(&self) -> bool {
+        self.inner.is_logarithmic()
+    }
 }
 
 #[cfg(test)]

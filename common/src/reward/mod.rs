@@ -4,6 +4,7 @@
 //! log R by a pure [`transform`](Reward::transform), which the learner applies when it trains: a
 //! changed exponent never voids what was paid for.
 
+pub mod agreement;
 pub mod bit_sequence;
 pub mod delay;
 pub mod hypergrid;
@@ -11,8 +12,10 @@ pub mod key;
 pub mod known;
 pub mod motif;
 pub mod outside;
+pub mod repeated;
 pub mod table;
 
+pub use agreement::Agreement;
 pub use bit_sequence::BitSequence;
 pub use delay::Delayed;
 pub use hypergrid::{HypergridReward, Landscape};
@@ -20,6 +23,7 @@ pub use key::{KeyMaker, ObjectKey};
 pub use known::Known;
 pub use motif::Motif;
 pub use outside::{Outside, OutsideReward};
+pub use repeated::{Average, Averaging, Repeated};
 pub use table::Table;
 
 use crate::environment::Identity;
@@ -48,6 +52,12 @@ pub trait Reward: Send + Sync {
         serde_json::to_vec(object).unwrap_or_default()
     }
 
+    /// Whether every value is at hand and costs nothing, as in a table: then the learner asks for all of
+    /// them, for the exact comparison, also where actors share what they pay for.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+
     /// Objects to evaluate a policy on, where the task comes with some: log p and log R are
     /// correlated over them.
     fn test_set(&self) -> Vec<Object> {
@@ -62,6 +72,17 @@ pub trait Reward: Send + Sync {
     /// Who measures, where it is not this program: [`evaluate`](Self::evaluate) fails then, and
     /// actors ask whom this names. Values that the run has are transformed as any.
     fn outside(&self) -> Option<&Outside> {
+        None
+    }
+
+    /// Whether the values that enter log R are logarithms as they come.
+    fn is_logarithmic(&self) -> bool {
+        false
+    }
+
+    /// How an object's values are averaged, where it is measured several times. Who measures outside
+    /// gives the values of one measurement.
+    fn averaging(&self) -> Option<&Averaging> {
         None
     }
 }

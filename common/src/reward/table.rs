@@ -160,6 +160,10 @@ struct Canonical<'a> {
 }
 
 impl Reward for Table {
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> Identity {
         let canonical = Canonical { content: &self.measured.hash, transform: self.transform };
         // Texts and numbers always have a JSON form.

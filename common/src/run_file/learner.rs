@@ -25,6 +25,10 @@ pub struct Learner {
     pub generated: Option<u64>,
     /// Stop: distinct objects whose reward was evaluated.
     pub paid: Option<u64>,
+    /// Stop: evaluations of the reward, failed and repeated ones too.
+    pub max_evaluations: Option<u64>,
+    /// Stop: what evaluations cost.
+    pub max_cost: Option<f64>,
     /// Stop: updates of the weights.
     pub updates: Option<u64>,
     /// Stop: time of training.
@@ -67,6 +71,8 @@ impl Default for Learner {
         Self {
             generated: None,
             paid: None,
+            max_evaluations: None,
+            max_cost: None,
             updates: None,
             time: None,
             batch: 64,
@@ -116,7 +122,13 @@ impl Learner {
         keys.key("paid", &mut self.paid, "stop after so many evaluated objects").at_least(Some(1));
         keys.key("updates", &mut self.updates, "stop after so many updates").at_least(Some(1));
         keys.key("time", &mut self.time, "stop after so much training").above(Some(Duration::ZERO));
-        keys.need_one_of(&["generated", "paid", "updates", "time"], "the run has no end");
+        let most = "stop paying after so many evaluations, failed and repeated ones too, and end";
+        keys.key("max_evaluations", &mut self.max_evaluations, most).at_least(Some(1));
+        let most = "stop paying when evaluations have cost so much (seconds, or `reward.cost` for \
+                    each), and end";
+        keys.key("max_cost", &mut self.max_cost, most).above(Some(0.0));
+        let stops = ["generated", "paid", "updates", "time", "max_evaluations", "max_cost"];
+        keys.need_one_of(&stops, "the run has no end");
     }
 
     fn declare_optimizer(&mut self, keys: &mut Keys<'_>) {

@@ -54,6 +54,7 @@ pub use toml::Value as Toml;
 pub use units::ByteSize;
 pub use value::{Value, expected_one_of};
 
+use crate::reward::Average;
 use document::Document;
 use reader::{NoKeys, Reader, SharedRewardKeys};
 use std::fmt;
@@ -83,8 +84,18 @@ pub struct Reward {
     pub durable: Option<bool>,
     /// Whether actors ask before they measure.
     pub shared: Option<bool>,
+    /// What one evaluation costs; its seconds when not given.
+    pub cost: Option<f64>,
+    /// The share of known objects that is measured again by another actor.
+    pub audit: Option<f64>,
+    /// By what share of the larger value two actors may differ.
+    pub audit_tolerance: Option<f64>,
     /// Sleep for every object that is evaluated, to stand for an expensive reward.
     pub delay: Option<Duration>,
+    /// How often an object is measured.
+    pub repeats: Option<u32>,
+    /// How what that gives is averaged.
+    pub average: Option<Average>,
 }
 
 impl Reward {
@@ -94,9 +105,29 @@ impl Reward {
         self.durable == Some(true) && self.shared == Some(true)
     }
 
+    /// The share of known objects that another actor measures again, of those that took so long.
+    #[must_use]
+    pub fn audited(&self, seconds: f32) -> f64 {
+        const USUAL: f64 = 1e-3;
+        self.audit.unwrap_or(if seconds <= 1.0 { USUAL } else { 0.0 })
+    }
+
+    /// Measurements of each object.
+    #[must_use]
+    pub fn measurements(&self) -> u64 {
+        u64::from(self.repeats.unwrap_or(1).max(1))
+    }
+
+    /// By what share of the larger value two actors may differ before that is an alarm.
+    #[must_use]
+    pub fn tolerance(&self) -> f64 {
+        self.audit_tolerance.unwrap_or(1e-6)
+    }
+
     fn shared_keys(&self) -> SharedRewardKeys {
-        let Self { durable, shared, delay, .. } = *self;
-        SharedRewardKeys { durable, shared, delay }
+        let Self { durable, shared, cost, audit, audit_tolerance, delay, repeats, average, .. } =
+            *self;
+        SharedRewardKeys { durable, shared, cost, audit, audit_tolerance, delay, repeats, average }
     }
 }
 
@@ -144,6 +175,16 @@ impl fmt::Display for Change {
 }
 
 impl RunFile {
+    /// How many evaluations may be paid for, where that is known beforehand: by their number, or by
+    /// what each costs.
+    #[must_use]
+    pub fn most_evaluations(&self) -> Option<u64> {
+        // A multiple of the cost may be a little less than it should be.
+        let affordable = |(most, each): (f64, f64)| (most / each * (1.0 + 1e-9)).floor() as u64;
+        let affordable = self.learner.max_cost.zip(self.reward.cost).map(affordable);
+        self.learner.max_evaluations.into_iter().chain(affordable).min()
+    }
+
     /// Reads a run file; `overrides` are pairs of `section.key` and a value (TOML, or a bare word
     /// for text), later ones win.
     ///

@@ -6,6 +6,7 @@ use super::problem::{Problem, suggestion};
 use super::section::Section;
 use super::value::shown;
 use super::{Reward, SECTIONS, Toml};
+use crate::reward::Average;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,17 @@ impl Reader {
     pub(super) fn reward(&mut self) -> Reward {
         let mut shared = SharedRewardKeys::default();
         let section = self.kinded("reward", &mut shared);
-        Reward { section, durable: shared.durable, shared: shared.shared, delay: shared.delay }
+        let SharedRewardKeys {
+            durable,
+            shared,
+            cost,
+            audit,
+            audit_tolerance,
+            delay,
+            repeats,
+            average,
+        } = shared;
+        Reward { section, durable, shared, cost, audit, audit_tolerance, delay, repeats, average }
     }
 }
 
@@ -78,7 +89,12 @@ impl Config for NoKeys {
 pub(super) struct SharedRewardKeys {
     pub(super) durable: Option<bool>,
     pub(super) shared: Option<bool>,
+    pub(super) cost: Option<f64>,
+    pub(super) audit: Option<f64>,
+    pub(super) audit_tolerance: Option<f64>,
     pub(super) delay: Option<Duration>,
+    pub(super) repeats: Option<u32>,
+    pub(super) average: Option<Average>,
 }
 
 impl Config for SharedRewardKeys {
@@ -88,6 +104,26 @@ impl Config for SharedRewardKeys {
         let shared = "whether actors ask before they measure, so that no object is paid for twice";
         keys.key("shared", &mut self.shared, shared)
             .only(self.durable != Some(false), "where durable is not false");
+        let cost = "what one evaluation costs, in a unit of yours; its seconds if not given";
+        keys.key("cost", &mut self.cost, cost)
+            .above(Some(0.0))
+            .only(self.durable != Some(false), "where durable is not false");
+        let audit = "share of known objects that another actor, when it finds one, measures again to \
+                     compare; 0.001 when left out, of objects that took at most a second";
+        keys.key("audit", &mut self.audit, audit)
+            .must("be 0 to 1", |audit| audit.is_none_or(|audit| (0.0..=1.0).contains(&audit)));
+        let tolerance = "by what share of the larger value two actors may differ before that is an \
+                         alarm; 1e-6 when left out";
+        keys.key("audit_tolerance", &mut self.audit_tolerance, tolerance)
+            .must("be at least 0", |tolerance| tolerance.is_none_or(|tolerance| tolerance >= 0.0));
         keys.key("delay", &mut self.delay, "sleep for every object that is evaluated");
+        let repeats = "how often an object of a noisy reward is measured: the average counts, the \
+                       spread is kept; once when left out";
+        keys.key("repeats", &mut self.repeats, repeats).must("be 1 to 10000", |repeats| {
+            repeats.is_none_or(|repeats| (1..=10_000).contains(&repeats))
+        });
+        let average = "in which space these are averaged; as the values come when left out";
+        keys.key("average", &mut self.average, average)
+            .only(self.repeats > Some(1), "with repeats of 2 or more");
     }
 }

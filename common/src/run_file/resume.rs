@@ -9,8 +9,12 @@ use super::{Change, RunFile};
 /// None of them changes what was learned, or what it means.
 pub const MAY_CHANGE: &[&str] = &[
     "run.lockstep_patience",
+    "run.tensorboard",
+    "reward.cost",
     "learner.generated",
     "learner.paid",
+    "learner.max_evaluations",
+    "learner.max_cost",
     "learner.updates",
     "learner.time",
     "learner.publish_every",
@@ -21,6 +25,8 @@ pub const MAY_CHANGE: &[&str] = &[
     "learner.credit_budget",
     "actor.*",
     "reward.shared",
+    "reward.audit",
+    "reward.audit_tolerance",
     "evaluation.*",
 ];
 
@@ -141,7 +147,9 @@ mod tests {
                 keys.into_iter().map(move |(k, _)| format!("{section}.{k}"))
             })
             .chain(["paid", "updates", "time", "threads"].map(|key| format!("learner.{key}")))
-            .chain(["run.lockstep_patience", "reward.shared"].map(str::to_owned))
+            .chain(["max_evaluations", "max_cost"].map(|key| format!("learner.{key}")))
+            .chain(["run.lockstep_patience", "reward.shared", "reward.cost"].map(str::to_owned))
+            .chain(["audit", "audit_tolerance"].map(|key| format!("reward.{key}")))
             .collect();
         for may in MAY_CHANGE {
             let is_one = match may.strip_suffix('*') {

@@ -16,6 +16,8 @@ pub struct Run {
     pub lockstep: bool,
     /// How long a lockstep run waits for an actor before it asks others.
     pub lockstep_patience: Duration,
+    /// Whether event files for TensorBoard are written.
+    pub tensorboard: bool,
 }
 
 impl Default for Run {
@@ -25,6 +27,7 @@ impl Default for Run {
             seed: 0,
             lockstep: false,
             lockstep_patience: Duration::from_secs(600),
+            tensorboard: false,
         }
     }
 }
@@ -42,6 +45,8 @@ impl Config for Run {
         keys.key("lockstep_patience", &mut self.lockstep_patience, patience)
             .above(Duration::ZERO)
             .only(self.lockstep, "with lockstep = true");
+        let events = "the figures of `metrics.jsonl` also as event files for TensorBoard, in the run directory";
+        keys.key("tensorboard", &mut self.tensorboard, events);
     }
 }
 

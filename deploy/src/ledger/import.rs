@@ -52,7 +52,7 @@ fn of_run(task: &Task, directory: &Path) -> Result<Vec<Observation>, CommandErro
     let reader = LedgerReader::open(&directory.join(FILE))?;
     let keys = KeyMaker::new(task.undelayed.clone());
     let mut known = Vec::new();
-    reader.objects(Some("status <> 'failed'"), |row| {
+    reader.objects(Some("status NOT IN ('failed', 'struck')"), |row| {
         known.push(of_row(task, &keys, row)?);
         Ok::<_, CommandError>(true)
     })?;

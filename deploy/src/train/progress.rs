@@ -1,6 +1,6 @@
 //! What the user sees while a run trains: a few live lines on a terminal, else a line now and then.
 
-mod figures;
+pub(crate) mod figures;
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tributary_proto::v1::StatusReply;
 use super::plan::Plan;
 use crate::control::Control;
 use crate::credentials::Target;
+use crate::dashboard;
 use crate::display::count;
 use figures::Figures;
 
@@ -79,6 +80,16 @@ impl Progress {
             plan.directory.display(),
         ));
         progress
+    }
+
+    /// Says where the run is to be seen; with the token where nobody but the user at the terminal reads.
+    pub(super) fn dashboard(&self, plan: &Plan) {
+        let Some(page) = dashboard::page(&plan.directory) else { return };
+        let terminal = self.bar.is_some();
+        let whole = terminal.then(|| dashboard::address(&plan.directory).ok()).flatten();
+        let hint =
+            format!("{page} (with its token: tributary dashboard {})", plan.directory.display());
+        self.say(&format!("dashboard: {}", whole.unwrap_or(hint)));
     }
 
     /// Shows a status that came in at `now`.

@@ -37,7 +37,11 @@ pub(super) fn of_run(plan: &Plan, ending: Ending) -> Result<String, CommandError
     if interrupted {
         table.row("going on", format!("tributary train --resume {directory}"));
     }
-    let end = if interrupted { "stopped before its goal" } else { "done" };
+    let end = match summary["stopped_by"].as_str() {
+        _ if interrupted => "stopped before its goal".to_owned(),
+        Some(key) => format!("done, {key} is reached"),
+        None => "done".to_owned(),
+    };
     let seconds = summary["seconds"].as_f64().unwrap_or(0.0);
     Ok(format!("\n{}: {end}, {} of training\n{}", plan.name, clock(seconds), table.text()))
 }
@@ -97,10 +101,29 @@ fn row(table: &mut Table, summary: &Value, name: &str, key: &str, text: impl Fn(
     }
 }
 
+/// What evaluations cost, where rewards are shared.
+fn spending(table: &mut Table, summary: &Value) {
+    let spending = &summary["spending"];
+    let figure = |name: &str| spending[name].as_f64().unwrap_or(0.0);
+    let Some(evaluations) = spending["evaluations"].as_u64() else { return };
+    let saved = grouped(figure("saved") as u64);
+    table.row("evaluations", format!("{}, {saved} saved by the ledger", grouped(evaluations)));
+    let unit = if spending["is_cost_stated"].as_bool() == Some(true) { "" } else { " s" };
+    let (cost, each) = (short(figure("cost")), short(figure("cost_per_object")));
+    table.row("their cost", format!("{cost}{unit}, {each}{unit} for an object"));
+    let best = &spending["best"];
+    let best_count = best["objects"].as_u64().zip(best["evaluations"].as_u64());
+    if let (Some((objects, evaluations)), Some(cost)) = (best_count, best["cost"].as_f64()) {
+        let (name, evaluations) = (format!("the {} best", grouped(objects)), grouped(evaluations));
+        table.row(&name, format!("after {evaluations} evaluations, {}{unit}", short(cost)));
+    }
+}
+
 fn work(table: &mut Table, summary: &Value) {
     let whole = |value: f64| grouped(value as u64);
     row(table, summary, "trajectories", "trajectories", whole);
     row(table, summary, "objects paid for", "counters/paid", whole);
+    spending(table, summary);
     row(table, summary, "updates", "steps", whole);
     row(table, summary, "samples trained on", "counters/samples", whole);
     row(table, summary, "trajectories/s", "trajectories_per_second", whole);
@@ -116,9 +139,25 @@ fn work(table: &mut Table, summary: &Value) {
     if clipped > 0 {
         table.row("log R clipped", format!("{} trajectories", grouped(clipped)));
     }
+    if let Some(limits) = limits(&summary["limited_seconds"]) {
+        table.row("what limited it", limits);
+    }
     if let Some(waits) = longest_waits(&summary["waited_seconds"]) {
         table.row("who waited", waits);
     }
+}
+
+/// What limited the run for at least a twentieth of the time, the longest first.
+fn limits(limited: &Value) -> Option<String> {
+    let seconds = limited.as_object().into_iter().flatten();
+    let mut seconds: Vec<(f64, &String)> =
+        seconds.filter_map(|(by, seconds)| Some((seconds.as_f64()?, by))).collect();
+    let all: f64 = seconds.iter().map(|(seconds, _)| seconds).sum();
+    seconds.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let shares = seconds.iter().map(|(seconds, by)| (100.0 * seconds / all, by));
+    let shares = shares.filter(|(share, _)| *share >= 5.0);
+    let texts: Vec<String> = shares.map(|(share, by)| format!("{by} {share:.0} %")).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// The three edges with the most seconds; `None` if nobody waited.
@@ -175,8 +214,12 @@ mod tests {
         };
         assert!(of_run(&plan, Ending::default()).unwrap_err().to_string().contains("summary.json"));
         let summary = serde_json::json!({
-            "schema": 1, "interrupted": false, "seconds": 151.2, "trajectories": 450_000,
+            "schema": 1, "interrupted": false, "stopped_by": "max_evaluations", "seconds": 151.2,
+            "spending": {"evaluations": 61_000, "cost": 1_220.0, "is_cost_stated": true,
+                "cost_per_object": 0.0203, "saved": 400_000,
+                "best": {"objects": 100, "evaluations": 42_000, "cost": 840.0}}, "trajectories": 450_000,
             "steps": 7_031, "weights_blake3": "639bf244", "total_variation": 0.1612, "log_z": 11.4601, "log_z_target": 11.462147,
+            "limited_seconds": {"learner": 30.0, "network": 2.0, "rewards": 68.0},
             "lag_mean": 5.1, "lag_max": 12, "waited_seconds":
                 {"actors.credit": 2, "actors.queue": 1, "ingest.replay": 7, "trainer.data": 3.25},
             "counters": {"paid": 60_000, "samples": 450_000}, "rejected": {"run_complete": 128},
@@ -188,13 +231,17 @@ mod tests {
         fs::write(folder.path().join("summary.json"), summary.to_string()).unwrap();
         let table = of_run(&plan, Ending { restarts: 1, ..Ending::default() }).unwrap();
         for expected in [
-            "grid: done, 2:31 of training",
+            "grid: done, max_evaluations is reached, 2:31 of training",
+            "61,000, 400,000 saved by the ledger",
+            "1220, 0.02030 for an object",
+            "the 100 best            after 42,000 evaluations, 840.0\n",
             "total variation         0.1612",
             "log Z of the target     11.462147",
             "0.4173 (0.2000 to 0.5000)",
             "3 of 60",
             "15.12 s, 10.0 % of the time",
             "450,128 = 450,000 accepted + 0 duplicate + 128 rejected + 0 pending",
+            "what limited it         rewards 68 %, learner 30 %\n",
             "rejected, run complete  128",
             "ingest for replay 7.0 s, trainer for data 3.2 s, actors for credit 2.0 s\n",
             "actors that died        1, started again",

@@ -8,7 +8,7 @@ use tributary_common::registry::Registry;
 use tributary_common::run_file::RunFile;
 
 use super::Options;
-use crate::display::{clock, grouped};
+use crate::display::{clock, grouped, short};
 use crate::error::CommandError;
 use crate::run_file::{self, Described};
 
@@ -84,10 +84,21 @@ fn reached(directory: &Path, run_file: &RunFile) -> Option<(&'static str, String
         let count = summary["counters"][name].as_u64()?;
         (count >= goal?).then(|| (key, grouped(count)))
     };
+    let (spent, cost) = (&summary["spending"], summary["spending"]["cost"].as_f64());
+    let evaluations = run_file.most_evaluations().zip(spent["evaluations"].as_u64());
+    let evaluations = evaluations.filter(|(goal, now)| now >= goal).map(|(_, now)| now);
+    let key = match evaluations.zip(learner.max_evaluations).is_some_and(|(now, goal)| now >= goal)
+    {
+        true => "learner.max_evaluations",
+        false => "learner.max_cost",
+    };
+    let cost = learner.max_cost.zip(cost).filter(|(goal, now)| now >= goal);
     let seconds = summary["seconds"].as_f64();
     let timed = learner.time.zip(seconds).filter(|(goal, now)| *now >= goal.as_secs_f64());
     counted("learner.generated", "generated", learner.generated)
         .or_else(|| counted("learner.paid", "paid", learner.paid))
         .or_else(|| counted("learner.updates", "updates", learner.updates))
+        .or_else(|| evaluations.map(|now| (key, format!("{} evaluations", grouped(now)))))
+        .or_else(|| cost.map(|(_, now)| ("learner.max_cost", short(now))))
         .or_else(|| timed.map(|(_, seconds)| ("learner.time", clock(seconds))))
 }

@@ -45,10 +45,10 @@ impl Measures {
         match self {
             Self::Inside => format!(
                 "kind = \"diary\"\ndiary = \"{diary}\"\ntakes = \"{milliseconds}ms\"\n\
-                 durable = true\nshared = true"
+                 durable = true\nshared = true\naudit = 0.0"
             ),
             Self::Outside => format!(
-                "kind = \"command\"\nworkers = 1\nretry_wait = \"1ms\"\n\
+                "kind = \"command\"\naudit = 0.0\nworkers = 1\nretry_wait = \"1ms\"\n\
                  command = [\"python3\", \"worker.py\", \"{diary}\", \"{}\"]",
                 milliseconds as f64 * 1e-3
             ),
@@ -57,7 +57,7 @@ impl Measures {
 }
 
 /// 8^3 = 512 objects, all as likely as another.
-fn run_file(reward: &str) -> String {
+fn run_file(reward: &str, stop: &str) -> String {
     format!(
         r#"
         [run]
@@ -75,7 +75,7 @@ fn run_file(reward: &str) -> String {
         [exploration]
         epsilon = 1.0
         [learner]
-        generated = {ENDLESS}
+        {stop}
         batch = 32
         [actor]
         batch = 16
@@ -100,10 +100,15 @@ struct Run {
 
 impl Run {
     fn start(measures: Measures, milliseconds: u64) -> Self {
+        Self::start_with(measures, milliseconds, &format!("generated = {ENDLESS}"), "")
+    }
+
+    /// With an end, and more keys of the reward.
+    fn start_with(measures: Measures, milliseconds: u64, stop: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let diary = folder.path().join("diary");
         let reward = measures.keys(diary.to_str().unwrap(), milliseconds);
-        let text = run_file(&reward);
+        let text = run_file(&format!("{reward}\n{more}"), stop);
         fs::write(folder.path().join("worker.py"), WORKER).unwrap();
         fs::write(folder.path().join("run.toml"), text).unwrap();
         let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
@@ -153,6 +158,10 @@ impl Run {
             run.objects_in_ledger("status = 'measured'") == 512
         });
         kill(Pid::from_raw(self.process.id() as i32), Signal::SIGINT).unwrap();
+        self.wait_for_end(130);
+    }
+
+    fn wait_for_end(&mut self, code: i32) {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -162,7 +171,34 @@ impl Run {
             std::thread::sleep(Duration::from_millis(20));
         };
         let log = self.text("run/logs/learner.log");
-        assert_eq!(status.code(), Some(130), "{}\n{log}", self.text("stderr"));
+        assert_eq!(status.code(), Some(code), "{}\n{log}", self.text("stderr"));
+    }
+
+    /// That so many evaluations were begun and finished, and that the run says so.
+    fn assert_spent(&self, evaluations: usize, stopped_by: &str) {
+        let begun = self.lines().into_iter().filter(|line| !line.is_end).count();
+        assert_eq!(begun, evaluations, "{stopped_by}");
+        let summary = self.text("run/summary.json");
+        let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+        assert_eq!(summary["stopped_by"], stopped_by, "{summary}");
+        assert_eq!(summary["spending"]["evaluations"], evaluations, "{summary}");
+        let best = &summary["spending"]["best"];
+        assert!(best["evaluations"].as_u64().unwrap() <= evaluations as u64, "{summary}");
+        let said = self.text("stdout");
+        assert!(said.contains(&format!("done, {stopped_by} is reached")), "{said}");
+    }
+
+    /// Goes on with another value of a key.
+    fn go_on(&mut self, set: &str) {
+        let file = |name: &str| fs::File::create(self.folder.path().join(name)).unwrap();
+        self.process = Command::new(env!("CARGO_BIN_EXE_my-tributary"))
+            .args(["train", "--resume", "run", "--actors", "8", "--set", set])
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap();
     }
 
     fn objects_in_ledger(&self, condition: &str) -> u64 {
@@ -257,4 +293,31 @@ fn killed_actors_cost_what_they_were_measuring_and_nothing_else() {
 #[test]
 fn killed_workers_and_their_actors_cost_what_they_were_measuring_and_nothing_else() {
     kills(Measures::Outside);
+}
+
+#[test]
+fn what_may_be_spent_is_spent_and_no_more_also_by_a_run_that_goes_on() {
+    // At a cost of 0.25 each, 25.1 pays for 100.
+    for (stop, cost) in [("max_evaluations = 100", ""), ("max_cost = 25.1", "cost = 0.25")] {
+        let mut run = Run::start_with(Measures::Outside, 10, stop, cost);
+        run.wait_for_end(0);
+        let key = stop.split(' ').next().unwrap();
+        run.assert_spent(100, key);
+        let more = if key == "max_cost" { "32.6" } else { "130" };
+        run.go_on(&format!("learner.{key}={more}"));
+        run.wait_for_end(0);
+        run.assert_spent(130, key);
+    }
+}
+
+#[test]
+fn a_run_with_a_slow_reward_says_that_rewards_limit_it() {
+    let mut run = Run::start_with(Measures::Outside, 500, "max_evaluations = 160", "");
+    run.wait_for_end(0);
+    let summary: serde_json::Value = serde_json::from_str(&run.text("run/summary.json")).unwrap();
+    let limited = summary["limited_seconds"].as_object().unwrap();
+    let seconds = |by: &str| limited.get(by).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+    let others: f64 = limited.keys().filter(|by| *by != "rewards").map(|by| seconds(by)).sum();
+    assert!(seconds("rewards") > others, "{limited:?}");
+    assert!(run.text("stdout").contains("what limited it"), "{}", run.text("stdout"));
 }

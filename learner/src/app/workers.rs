@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tributary_common::estimate::EvaluationData;
 use tributary_common::ledger::{self, Ledger, LedgerError};
 use tributary_common::registry::Task;
+use tributary_common::reward::Agreement;
 use tributary_common::run_file::RunFile;
 use tributary_common::trajectory::TrajectoryKind;
 
@@ -80,6 +81,8 @@ pub(super) struct Workers {
     pub(super) intake: Vec<Thread<()>>,
     pub(super) evaluator: Thread<()>,
     pub(super) writer: Thread<()>,
+    /// What was accepted so far.
+    pub(super) findings: Arc<Findings>,
     /// Dropped: the evaluation compares once more and ends.
     pub(super) finish_evaluation: Sender<()>,
 }
@@ -115,7 +118,7 @@ impl Workers {
                 common.durable_ingest(ledger, Arc::clone(&findings), arriving, commits)?
             }
         };
-        let evaluator = common.evaluator(newest, findings, compared);
+        let evaluator = common.evaluator(newest, Arc::clone(&findings), compared);
         let (finish_evaluation, finish) = crossbeam_channel::bounded(0);
         let board = Arc::clone(&common.observer.board);
         Ok(Self {
@@ -123,6 +126,7 @@ impl Workers {
             intake,
             evaluator: spawn("evaluation", move || evaluator.run(&finish))?,
             writer: spawn("checkpoints", move || writer.run(&to_write, &board, forget))?,
+            findings,
             finish_evaluation,
         })
     }
@@ -293,7 +297,9 @@ impl Common<'_> {
         };
         // Its bytes are bounded by credit.
         let (committed, to_keep) = crossbeam_channel::bounded(super::ARRIVALS);
-        let ledger = if claims.is_some() { ledger.shared() } else { ledger };
+        let rules = &self.facts.run_file.reward;
+        let agreement = Agreement::new(self.task.undelayed.as_ref(), rules.tolerance());
+        let ledger = if claims.is_some() { ledger.shared().comparing(agreement) } else { ledger };
         let writer = CommitWriter {
             store: Box::new(ledger),
             claims,

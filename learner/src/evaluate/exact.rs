@@ -9,6 +9,7 @@ use tributary_common::network::cpu::Snapshot;
 use tributary_common::registry::Task;
 use tributary_common::run_file::RunFile;
 
+use crate::distribution::Distribution;
 use crate::figures::ExactFigures;
 
 /// Compares weights with the target.
@@ -21,7 +22,7 @@ impl ExactComparison {
     /// For an environment of at most `[evaluation] max_states` states; `None` where it has more, or
     /// cannot list them, or where each object is to be paid for once, and by actors.
     pub(super) fn new(run_file: &RunFile, task: &Task) -> Option<Self> {
-        if run_file.reward.is_shared() || task.undelayed.outside().is_some() {
+        if !task.is_free(run_file) {
             tracing::info!("no exact comparison with the target: it would be paid for");
             return None;
         }
@@ -58,19 +59,21 @@ impl ExactComparison {
         task: &Task,
         snapshot: &Snapshot,
         keep_going: &mut dyn FnMut() -> bool,
-    ) -> Result<ExactFigures, ExactError> {
+    ) -> Result<(ExactFigures, Option<Distribution>), ExactError> {
         let start = Instant::now();
         let target = self.target.as_ref().ok_or(ExactError::NoReward)?;
         let mut policy = SnapshotPolicy::new(snapshot);
         let environment = task.environment.as_ref();
         let policy = terminating_distribution(environment, &mut policy, keep_going)?;
         let weights = snapshot.weights();
-        Ok(ExactFigures {
+        let figures = ExactFigures {
             policy: weights.version,
             generated: weights.generated,
             log_z: weights.log_z,
             seconds: start.elapsed().as_secs_f64(),
             comparison: Comparison::new(target, &policy),
-        })
+        };
+        let drawn = Distribution::of(environment, target, &policy, figures.policy.step);
+        Ok((figures, drawn))
     }
 }

@@ -120,7 +120,10 @@ impl Evaluator {
         let mut is_complete = true;
         if let Some(exact) = &self.exact {
             match exact.compare(&self.deps.task, snapshot, keep_going) {
-                Ok(figures) => board.update(|all| all.exact = Some(figures)),
+                Ok((figures, distribution)) => board.update(|all| {
+                    all.exact = Some(figures);
+                    all.distribution = distribution.map(Arc::new);
+                }),
                 Err(tributary_common::exact::ExactError::Stopped) => is_complete = false,
                 Err(error) => tracing::warn!(%error, "exact comparison failed"),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Figures;
+use super::{Figures, Lags};
 use crate::yields::SettingYield;
 
 /// What was counted and measured up to a checkpoint. Figures of evaluation are measured anew.
@@ -20,6 +20,7 @@ pub struct SavedFigures {
     skipped_batches: u64,
     lag_sum: u64,
     lag_max: u64,
+    lags: Lags,
     loss: Option<f64>,
     log_z: Option<f64>,
     gradient_norm: Option<f64>,
@@ -56,6 +57,7 @@ impl Figures {
             skipped_batches: self.skipped_batches,
             lag_sum: self.lag_sum,
             lag_max: self.lag_max,
+            lags: self.lags.clone(),
             loss: finite(self.loss),
             log_z: finite(self.log_z),
             gradient_norm: finite(self.gradient_norm),
@@ -81,6 +83,7 @@ impl Figures {
         self.skipped_batches = saved.skipped_batches;
         self.lag_sum = saved.lag_sum;
         self.lag_max = saved.lag_max;
+        self.lags = saved.lags;
         self.loss = saved.loss;
         self.log_z = saved.log_z;
         self.gradient_norm = saved.gradient_norm;

@@ -1,11 +1,13 @@
 //! Values of objects on their way to the ledger of a run that is not durable: one transaction a second
 //! or so, of what is new since the last.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::iter;
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use tributary_common::ledger::{LedgerError, Observation};
 use tributary_common::reward::ObjectKey;
 
@@ -25,7 +27,7 @@ const SHARE: u32 = 20;
 #[derive(Default)]
 struct Pending {
     /// Of each object its first values since the last transaction, and different ones.
-    of: HashMap<ObjectKey, Vec<Observation>>,
+    of: HashMap<ObjectKey, (Observation, Vec<Observation>)>,
     bytes: usize,
     is_closed: bool,
     /// Nothing is written any more.
@@ -53,8 +55,15 @@ impl WriteBehind {
         Self { pending, most_bytes, room: Condvar::new(), work: Condvar::new() }
     }
 
-    /// Takes a value; waits while too many wait, and returns for how long.
-    pub fn note(&self, observation: Observation) -> Duration {
+    /// Takes the raw values of an object, `is_measured` if they are not hearsay; the observation is made
+    /// of them if they are new. Waits while too many wait, and returns for how long.
+    pub fn note(
+        &self,
+        key: ObjectKey,
+        raw: &[f64],
+        is_measured: bool,
+        observation: impl FnOnce() -> Observation,
+    ) -> Duration {
         let mut pending = lock(&self.pending);
         let mut waited = Duration::ZERO;
         if pending.bytes >= self.most_bytes && !pending.is_broken {
@@ -66,13 +75,23 @@ impl WriteBehind {
             waited = start.elapsed();
         }
         let Pending { of, bytes, .. } = &mut *pending;
-        let values = of.entry(observation.key).or_default();
-        let same = values.iter_mut().find(|other| is_same(other, &observation));
-        match same {
-            Some(other) => other.seen += 1,
-            None => {
-                *bytes += OVERHEAD + 8 * observation.raw.len();
-                values.push(observation);
+        // NaN is no value here, so that a value is the same as itself.
+        let is_same =
+            |other: &&mut Observation| other.raw == raw && (other.is_measured || !is_measured);
+        match of.entry(key) {
+            Entry::Occupied(mut values) => {
+                let (first, others) = values.get_mut();
+                match iter::once(first).chain(&mut *others).find(is_same) {
+                    Some(other) => other.seen += 1,
+                    None => {
+                        *bytes += OVERHEAD + 8 * raw.len();
+                        others.push(observation());
+                    }
+                }
+            }
+            Entry::Vacant(values) => {
+                *bytes += OVERHEAD + 8 * raw.len();
+                values.insert((observation(), Vec::new()));
             }
         }
         waited
@@ -99,13 +118,8 @@ impl WriteBehind {
         if of.is_empty() && pending.is_closed {
             return None;
         }
-        Some(of.into_values().flatten().collect())
+        Some(of.into_values().flat_map(|(first, others)| iter::once(first).chain(others)).collect())
     }
-}
-
-/// NaN is no value here, so that a value is the same as itself.
-fn is_same(one: &Observation, other: &Observation) -> bool {
-    one.raw == other.raw && (one.is_measured || !other.is_measured)
 }
 
 /// The ledger's thread of a run that is not durable.

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tributary_common::crash;
 use tributary_common::ids::{ActorId, Epoch};
-use tributary_common::ledger::{Decided, Entry, Evaluation, LedgerError, Opened, Verdict};
+use tributary_common::ledger::{Alarm, Decided, Entry, Evaluation, LedgerError, Opened, Verdict};
 use tributary_common::session::SessionKey;
 use tributary_common::session::books::RejectionReason;
 use tributary_common::session::learner::{SavedSession, Settlement};
@@ -72,6 +72,8 @@ pub enum Job {
     Opened(Opened, oneshot::Sender<()>),
     /// Objects were measured.
     Results(Results),
+    /// The values of an actor are void; told how many when the disk has it.
+    Strike(ActorId, oneshot::Sender<u64>),
     /// A checkpoint covers what is below this ordinal.
     ForgetBelow(u64),
 }
@@ -99,6 +101,17 @@ impl Committer {
     pub async fn results(&self, results: Results) -> io::Result<()> {
         let sent = self.0.send(Job::Results(results)).await;
         sent.map_err(|_| io::Error::other("the ledger takes nothing more"))
+    }
+
+    /// Voids the values that an actor measured first. Returns how many, when the disk has it.
+    ///
+    /// # Errors
+    /// The thread is gone.
+    pub async fn strike(&self, actor: ActorId) -> io::Result<u64> {
+        let gone = || io::Error::other("the ledger takes nothing more");
+        let (done, struck) = oneshot::channel();
+        self.0.send(Job::Strike(actor, done)).await.map_err(|_| gone())?;
+        struck.await.map_err(|_| gone())
     }
 
     /// A checkpoint covers all accepted trajectories below this ordinal, and so do all older ones that
@@ -163,7 +176,7 @@ impl CommitWriter {
     pub fn run(mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), LedgerError> {
         let (mut entries, mut after) = (Vec::new(), Vec::new());
         while let Some(first) = queue.blocking_recv() {
-            let mut forget = None;
+            let (mut forget, mut strike) = (None, Vec::new());
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
@@ -180,12 +193,21 @@ impl CommitWriter {
                         entries.push(Entry::Evaluated(evaluations));
                         after.push(After::Results(stream, number, room));
                     }
+                    Job::Strike(actor, done) => strike.push((actor, done)),
                     Job::ForgetBelow(ordinal) => forget = forget.max(Some(ordinal)),
                 }
                 next = if entries.len() < MOST_IN_A_COMMIT { queue.try_recv().ok() } else { None };
             }
             if !entries.is_empty() {
-                persist(&self.board, self.retry, || self.store.commit(&entries))?;
+                let alarms = persist(&self.board, self.retry, || self.store.commit(&entries))?;
+                self.show(&entries, &alarms);
+            }
+            for (actor, done) in strike {
+                let struck = persist(&self.board, self.retry, || self.store.strike(actor))?;
+                self.claims.iter().for_each(|claims| claims.forget_values());
+                tracing::warn!(%actor, struck, "the values of a quarantined actor are void");
+                // Whoever asked may be gone.
+                let _ = done.send(struck);
             }
             self.tell_values(&entries)?;
             entries.clear();
@@ -197,6 +219,29 @@ impl CommitWriter {
             }
         }
         self.store.close()
+    }
+
+    /// Counts what was measured on purpose, and says where actors measured different values.
+    fn show(&self, entries: &[Entry], alarms: &[Alarm]) {
+        if self.claims.is_none() {
+            return;
+        }
+        let evaluations = entries.iter().filter_map(|entry| match entry {
+            Entry::Evaluated(evaluations) => Some(evaluations),
+            _ => None,
+        });
+        let leases = evaluations.flatten().filter_map(|one| one.evaluated.lease);
+        let audits = leases.filter(|lease| lease.is_audit()).count() as u64;
+        for alarm in alarms {
+            tracing::error!(%alarm, "ALARM: two actors measured different values");
+        }
+        if audits > 0 || !alarms.is_empty() {
+            self.board.update(|figures| {
+                let trust = figures.trust.get_or_insert_default();
+                trust.audits += audits;
+                alarms.iter().for_each(|alarm| trust.add(alarm));
+            });
+        }
     }
 
     /// Tells the values that are on disk now to whoever waits for them.
@@ -221,7 +266,7 @@ impl CommitWriter {
         for key in keys {
             found.extend(self.store.find(key)?.map(|finding| (key, finding)));
         }
-        claims.settle(&found);
+        claims.settle(&found, self.store.spent());
         Ok(())
     }
 

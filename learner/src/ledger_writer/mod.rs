@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tributary_common::claims::Finding;
 use tributary_common::ids::ActorId;
-use tributary_common::ledger::{Entry, Ledger, LedgerError, Observation};
+use tributary_common::ledger::{Alarm, Entry, Ledger, LedgerError, Observation};
 use tributary_common::reward::ObjectKey;
 use tributary_common::trajectory::TrajectoryView;
 
@@ -37,7 +37,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// Nothing was written.
-    fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError>;
+    fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Alarm>, LedgerError>;
 
     /// See [`Ledger::observe`].
     ///
@@ -51,11 +51,20 @@ pub trait Store: Send {
     /// Nothing was deleted.
     fn forget_below(&mut self, ordinal: u64) -> Result<usize, LedgerError>;
 
+    /// See [`Ledger::strike`].
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn strike(&mut self, actor: ActorId) -> Result<u64, LedgerError>;
+
     /// See [`Ledger::find`].
     ///
     /// # Errors
     /// The disk's.
     fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError>;
+
+    /// See [`Ledger::spent`].
+    fn spent(&self) -> (u64, f64);
 
     /// See [`Ledger::close`].
     ///
@@ -65,7 +74,7 @@ pub trait Store: Send {
 }
 
 impl Store for Ledger {
-    fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Alarm>, LedgerError> {
         Ledger::commit(self, entries)
     }
 
@@ -77,8 +86,16 @@ impl Store for Ledger {
         Ledger::forget_below(self, ordinal)
     }
 
+    fn strike(&mut self, actor: ActorId) -> Result<u64, LedgerError> {
+        Ledger::strike(self, actor)
+    }
+
     fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
         Ledger::find(self, key)
+    }
+
+    fn spent(&self) -> (u64, f64) {
+        Ledger::spent(self)
     }
 
     fn close(self: Box<Self>) -> Result<(), LedgerError> {
@@ -147,6 +164,14 @@ impl Sources {
         is_known(kind, seconds) || (self.is_shared && seconds == 0.0)
     }
 
+    /// Whether a trajectory brings values that were measured for it, not hearsay.
+    pub fn is_measured(&self, trajectory: &TrajectoryView<'_>) -> bool {
+        let raw = trajectory.raw;
+        // Failures are told by themselves: what stands for them was not measured.
+        let stands_in = || self.refused.is_some() && raw.first() == self.refused.as_ref();
+        !(self.is_known(trajectory) || (self.is_shared && stands_in()))
+    }
+
     /// What a sound trajectory says of its object.
     pub fn observation(
         &self,
@@ -155,9 +180,6 @@ impl Sources {
         actor: ActorId,
     ) -> Observation {
         let &TrajectoryView { seconds, raw, policy, .. } = trajectory;
-        // Failures are told by themselves: what stands for them was not measured.
-        let stands_in = || self.refused.is_some() && raw.first() == self.refused.as_ref();
-        let is_hearsay = self.is_known(trajectory) || (self.is_shared && stands_in());
         Observation {
             key: sound.key,
             object: sound.built.clone(),
@@ -165,7 +187,7 @@ impl Sources {
             seconds,
             actor,
             policy,
-            is_measured: !is_hearsay,
+            is_measured: self.is_measured(trajectory),
             seen: 1,
             time: now(),
         }

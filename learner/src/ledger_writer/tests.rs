@@ -41,7 +41,7 @@ impl Faulty {
 }
 
 impl Store for Faulty {
-    fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Alarm>, LedgerError> {
         self.fail()?;
         self.ledger.commit(entries)
     }
@@ -56,8 +56,17 @@ impl Store for Faulty {
         self.ledger.forget_below(ordinal)
     }
 
+    fn strike(&mut self, actor: ActorId) -> Result<u64, LedgerError> {
+        self.fail()?;
+        self.ledger.strike(actor)
+    }
+
     fn find(&self, key: ObjectKey) -> Result<Option<Arc<Finding>>, LedgerError> {
         self.ledger.find(key)
+    }
+
+    fn spent(&self) -> (u64, f64) {
+        self.ledger.spent()
     }
 
     fn close(self: Box<Self>) -> Result<(), LedgerError> {
@@ -196,6 +205,11 @@ fn seen(cell: i64, value: f64) -> Observation {
     }
 }
 
+fn note(behind: &WriteBehind, observation: Observation) {
+    let (raw, is_measured) = (observation.raw.clone(), observation.is_measured);
+    behind.note(observation.key, &raw, is_measured, || observation);
+}
+
 #[test]
 fn values_are_written_behind_once_for_each_object_and_who_is_ahead_waits() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +224,7 @@ fn values_are_written_behind_once_for_each_object_and_who_is_ahead_waits() {
         let written = scope.spawn(|| writer.run());
         for round in 0..20 {
             for cell in 0..100 {
-                behind.note(seen(cell, if round == 7 { 0.5 } else { 1.0 }));
+                note(&behind, seen(cell, if round == 7 { 0.5 } else { 1.0 }));
             }
         }
         behind.close();
@@ -236,7 +250,7 @@ fn a_broken_ledger_holds_nobody_up() {
     thread::scope(|scope| {
         let written = scope.spawn(|| writer.run());
         for cell in 0..100 {
-            behind.note(seen(cell, 1.0));
+            note(&behind, seen(cell, 1.0));
         }
         assert!(matches!(written.join().unwrap(), Err(LedgerError::Disk(_))));
     });

@@ -1,4 +1,5 @@
-//! The one place where calls are allowed or not, in front of every gRPC call and every page.
+//! The one place where calls are allowed or not, in front of every gRPC call and every page that says
+//! something of the run.
 
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ mod fresh;
 mod initial;
 mod log_sum_tree;
 mod members;
+mod packed;
 mod prioritized;
 mod rate_limiter;
 mod residents;
@@ -41,6 +42,7 @@ use diversity::Diversity;
 use fifo::Fifo;
 use fresh::Fresh;
 use initial::Initial;
+use packed::Packed;
 use prioritized::Prioritized;
 pub use rate_limiter::RateLimiter;
 use residents::{Resident, Residents};
@@ -104,7 +106,8 @@ pub struct TooSmall {
 }
 
 /// The trajectories that training picks from. Memory is bounded by about
-/// `capacity · (200 + 4 · actions)` bytes, and up to 100 more for each with the selectors that prefer.
+/// `capacity · (200 + b · actions)` bytes, where an action takes b = 1, 2 or 4 bytes as the number of
+/// actions needs, and up to 100 more for each with the selectors that prefer.
 pub struct Replay {
     capacity: usize,
     shares: Shares,
@@ -112,7 +115,6 @@ pub struct Replay {
     log_reward_min: f64,
     online_probability: f64,
     keep: Keep,
-    duplicates: Duplicates,
     selector: Box<dyn Selector>,
     fresh: Fresh,
     limiter: RateLimiter,
@@ -141,11 +143,10 @@ impl Replay {
             log_reward_min: run_file::Objective::default().log_reward_min,
             online_probability: config.online_probability,
             keep: config.keep,
-            duplicates: config.duplicates,
             selector: selector(config),
-            fresh: Fresh::default(),
+            fresh: Fresh::new(shares.online > 0),
             limiter,
-            residents: Residents::default(),
+            residents: Residents::new(config.duplicates == Duplicates::Merge),
             staleness: Staleness::new(config),
             diversity: None,
             initial: Initial::default(),
@@ -191,8 +192,7 @@ impl Replay {
     /// Keeps a trajectory (the oldest leaves when there is no room) and returns its ordinal.
     pub fn insert(&mut self, sound: &Sound) -> u64 {
         let mut uses = self.limiter.inserted();
-        let same = self.residents.with_object(sound.object);
-        match same.filter(|_| self.duplicates == Duplicates::Merge) {
+        match self.residents.with_object(sound.object) {
             Some(slot) => uses += self.merge(slot),
             None if self.residents.len() == self.capacity => self.evict(),
             None => {}
@@ -205,7 +205,7 @@ impl Replay {
         let log_reward = log_reward.max(self.log_reward_min);
         let slot = self.residents.insert(Resident {
             ordinal,
-            actions: sound.actions.as_slice().into(),
+            actions: Packed::new(&sound.actions),
             log_reward,
             policy: sound.policy,
             object: sound.object,
@@ -368,7 +368,7 @@ impl Replay {
         resident.used += 1;
         self.counters.redrawn += u64::from(source.is_redrawn());
         let Resident { ordinal, ref actions, log_reward, policy, .. } = *resident;
-        samples.push_from(source, ordinal, actions.iter().copied(), log_reward, policy);
+        samples.push_with(source, ordinal, |out| actions.extend(out), log_reward, policy);
     }
 
     /// Tells how far the trajectories of the batch with these ordinals were from balance: their

@@ -1,16 +1,19 @@
 //! The trajectories that replay holds, each in a slot of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashMapExt};
 use tributary_common::ids::PolicyVersion;
 use tributary_common::trajectory::TrajectoryKind;
+
+use super::packed::Packed;
 
 /// A trajectory that is kept.
 pub(super) struct Resident {
     /// Its place among all that were ever inserted.
     pub(super) ordinal: u64,
     /// Its path, without the exit; where paths are drawn anew, a name of its object.
-    pub(super) actions: Box<[u32]>,
+    pub(super) actions: Packed,
     /// Finite.
     pub(super) log_reward: f64,
     /// The weights that drew it.
@@ -36,11 +39,16 @@ pub(super) struct Residents {
     free: Vec<usize>,
     /// Slots by ordinal.
     by_age: BTreeMap<u64, usize>,
-    /// The slot of the newest with each object.
-    by_object: HashMap<u64, usize>,
+    /// The slot of the newest with each object, where that is asked for.
+    by_object: Option<HashMap<u64, usize>>,
 }
 
 impl Residents {
+    /// None yet; `finds_objects` if [`with_object`](Self::with_object) is to find any.
+    pub(super) fn new(finds_objects: bool) -> Self {
+        Self { by_object: finds_objects.then(HashMap::new), ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_age.len()
     }
@@ -51,7 +59,9 @@ impl Residents {
             self.slots.push(None);
         }
         self.by_age.insert(resident.ordinal, slot);
-        self.by_object.insert(resident.object, slot);
+        if let Some(by_object) = &mut self.by_object {
+            by_object.insert(resident.object, slot);
+        }
         self.slots[slot] = Some(resident);
         slot
     }
@@ -60,8 +70,10 @@ impl Residents {
         let resident = self.slots.get_mut(slot)?.take()?;
         self.free.push(slot);
         self.by_age.remove(&resident.ordinal);
-        if self.by_object.get(&resident.object) == Some(&slot) {
-            self.by_object.remove(&resident.object);
+        if let Some(by_object) = &mut self.by_object
+            && by_object.get(&resident.object) == Some(&slot)
+        {
+            by_object.remove(&resident.object);
         }
         Some(resident)
     }
@@ -103,35 +115,38 @@ impl Residents {
         &self.free
     }
 
-    /// These, in so many slots of which these are free; none if a slot or an ordinal is taken twice
-    /// or a slot is neither.
-    pub(super) fn of(
+    /// Takes these in, where nobody is yet, in so many slots of which these are free. Not so, and not
+    /// to be used any more, if a slot or an ordinal is taken twice or a slot is neither.
+    pub(super) fn take_up(
+        &mut self,
         slots: usize,
         free: Vec<usize>,
         mut residents: Vec<(usize, Resident)>,
-    ) -> Option<Self> {
+    ) -> bool {
         if slots != free.len() + residents.len() {
-            return None;
+            return false;
         }
         residents.sort_by_key(|(_, resident)| resident.ordinal);
-        let mut all = Self { free, ..Self::default() };
-        all.slots.resize_with(slots, || None);
+        self.free = free;
+        self.slots.resize_with(slots, || None);
         for (slot, resident) in residents {
-            all.by_object.insert(resident.object, slot);
-            let older = all.by_age.insert(resident.ordinal, slot);
-            if older.is_some() || all.slots[slot].replace(resident).is_some() {
-                return None;
+            if let Some(by_object) = &mut self.by_object {
+                by_object.insert(resident.object, slot);
+            }
+            let older = self.by_age.insert(resident.ordinal, slot);
+            if older.is_some() || self.slots[slot].replace(resident).is_some() {
+                return false;
             }
         }
-        let is_free = |slot: &usize| all.slots.get(*slot).is_some_and(Option::is_none);
-        let mut distinct = all.free.clone();
+        let is_free = |slot: &usize| self.slots.get(*slot).is_some_and(Option::is_none);
+        let mut distinct = self.free.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        (distinct.len() == all.free.len() && all.free.iter().all(is_free)).then_some(all)
+        distinct.len() == self.free.len() && self.free.iter().all(is_free)
     }
 
-    /// The newest with this object.
+    /// The newest with this object; none unless they are to be found.
     pub(super) fn with_object(&self, object: u64) -> Option<usize> {
-        self.by_object.get(&object).copied()
+        self.by_object.as_ref()?.get(&object).copied()
     }
 }

@@ -114,8 +114,20 @@ impl Samples {
         log_reward: f64,
         policy: PolicyVersion,
     ) {
+        self.push_with(source, ordinal, |out| out.extend(actions), log_reward, policy);
+    }
+
+    /// Appends one whose actions `write` appends.
+    pub(super) fn push_with(
+        &mut self,
+        source: Source,
+        ordinal: u64,
+        write: impl FnOnce(&mut Vec<u32>),
+        log_reward: f64,
+        policy: PolicyVersion,
+    ) {
         self.ordinals.push(ordinal);
-        self.actions.extend(actions);
+        write(&mut self.actions);
         self.ends.push(self.actions.len());
         self.log_rewards.push(log_reward);
         self.policies.push(policy);

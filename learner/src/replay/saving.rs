@@ -7,6 +7,7 @@ use tributary_common::object::Object;
 use tributary_common::trajectory::{TrajectoryKind, replay};
 
 use super::columns::{BadColumns, Columns, index};
+use super::packed::Packed;
 use super::residents::{Resident, Residents};
 use super::{Counters, Replay};
 
@@ -39,7 +40,7 @@ impl Replay {
         let imported = self.counters.imported;
         self.counters = Counters { imported, ..Counters::restore(columns)? };
         self.limiter.restore(columns)?;
-        self.residents = Residents::restore(columns)?;
+        self.residents.restore(columns)?;
         if self.residents.len() > self.capacity {
             return Err(BadColumns::Unfit("resident.slot"));
         }
@@ -59,7 +60,7 @@ impl Replay {
         if let Some(diversity) = &mut self.diversity {
             diversity.restore(columns, |slot| {
                 let resident = self.residents.get(slot)?;
-                Some((object(environment, &resident.actions)?, resident.log_reward))
+                Some((object(environment, &resident.actions.to_vec())?, resident.log_reward))
             })?;
         }
         Ok(())
@@ -152,14 +153,14 @@ impl Residents {
             whole.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
             let numbers = [resident.log_reward, f64::from(resident.seconds)];
             real.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
-            actions.extend(resident.actions.iter().map(|&action| u64::from(action)));
+            actions.extend(resident.actions.to_vec().into_iter().map(u64::from));
         }
         WHOLE.into_iter().zip(whole).for_each(|(name, column)| columns.put(name, column));
         REAL.into_iter().zip(real).for_each(|(name, column)| columns.put_real(name, column));
         columns.put("actions", actions);
     }
 
-    fn restore(columns: &Columns) -> Result<Self, BadColumns> {
+    fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns> {
         let whole = |name| columns.whole(name);
         let places = whole("resident.slot")?;
         let (ordinals, incarnations) = (whole("resident.ordinal")?, whole("resident.incarnation")?);
@@ -182,7 +183,7 @@ impl Residents {
         let mut residents = Vec::with_capacity(count);
         for i in 0..count {
             let path = actions.by_ref().take(usize::try_from(lengths[i]).unwrap_or(0));
-            let path: Result<Box<[u32]>, _> = path.map(|&a| u32::try_from(a)).collect();
+            let path: Result<Vec<u32>, _> = path.map(|&a| u32::try_from(a)).collect();
             let path = path.map_err(|_| BadColumns::Unfit("actions"))?;
             if path.len() as u64 != lengths[i] {
                 return Err(BadColumns::Unfit("actions"));
@@ -192,7 +193,7 @@ impl Residents {
             let kind = index("resident.kind", kinds[i], TrajectoryKind::ALL.len())?;
             let resident = Resident {
                 ordinal: ordinals[i],
-                actions: path,
+                actions: Packed::new(&path),
                 log_reward: log_rewards[i],
                 policy: PolicyVersion { incarnation: Incarnation(incarnation), step: steps[i] },
                 object: objects[i],
@@ -206,7 +207,10 @@ impl Residents {
         }
         let free: Result<Vec<usize>, _> =
             whole("free")?.iter().map(|&slot| index("free", slot, slots)).collect();
-        Self::of(slots, free?, residents).ok_or(BadColumns::Unfit("resident.slot"))
+        match self.take_up(slots, free?, residents) {
+            true => Ok(()),
+            false => Err(BadColumns::Unfit("resident.slot")),
+        }
     }
 }
 

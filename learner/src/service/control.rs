@@ -7,18 +7,23 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tributary_common::ids::ActorId;
 use tributary_common::plain_text::plain;
 use tributary_proto::code::Code;
 use tributary_proto::limits;
+use tributary_proto::v1;
 use tributary_proto::v1::control_server::Control;
 use tributary_proto::v1::{
-    ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, Goals, KindYield,
-    LedgerState, MetricsRecord, SettingYield, Stall, StatusReply, StatusRequest, WatchRequest,
+    ActorRow, Books, Counters, DrainReply, DrainRequest, ExactEvaluation, FoundObject, Goals,
+    KindYield, LedgerState, MetricsRecord, QuarantineReply, QuarantineRequest, SettingYield,
+    Spending, Stall, StatusReply, StatusRequest, StreamMetricsRequest, Trust, WatchRequest,
 };
 use tributary_proto::v1::{ActorState as WireActorState, RunState as WireRunState};
 
-use super::{RunFacts, ServiceDeps};
-use crate::figures::{CheckpointFigures, ExactFigures, RunState};
+use super::{RunFacts, ServiceDeps, recorded};
+use crate::claims;
+use crate::figures::{ExactFigures, Figures, RunState};
+use crate::findings::BestObject;
 use crate::record::Record;
 use crate::roster::{self, ActorState};
 use crate::view::View;
@@ -27,6 +32,9 @@ use crate::yields::Yield;
 
 /// Name and version of this program, for people.
 pub(crate) const SOFTWARE: &str = concat!("tributary-learner ", env!("CARGO_PKG_VERSION"));
+
+/// The best objects that a status has.
+const BEST: usize = 20;
 
 pub(super) struct ControlService(ServiceDeps);
 
@@ -39,7 +47,9 @@ impl ControlService {
 #[tonic::async_trait]
 impl Control for ControlService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
-        Ok(Response::new(status(&self.0.facts, &self.0.observer.look())))
+        let mut reply = status(&self.0.facts, &self.0.observer.look());
+        reply.best = self.0.findings.best(BEST).into_iter().map(found).collect();
+        Ok(Response::new(reply))
     }
 
     type WatchStream = ReceiverStream<Result<MetricsRecord, Status>>;
@@ -49,10 +59,7 @@ impl Control for ControlService {
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let prefixes = request.into_inner().prefixes;
-        if prefixes.len() > limits::REPORT_ENTRIES {
-            let message = format!("more than {} prefixes", limits::REPORT_ENTRIES);
-            return Err(Code::TooLarge.status(message));
-        }
+        check(&prefixes)?;
         let (sender, stream) = mpsc::channel(1);
         let mut records = self.0.records.subscribe();
         let stop = self.0.stop.clone();
@@ -77,24 +84,80 @@ impl Control for ControlService {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
+    type StreamMetricsStream = ReceiverStream<Result<MetricsRecord, Status>>;
+
+    async fn stream_metrics(
+        &self,
+        request: Request<StreamMetricsRequest>,
+    ) -> Result<Response<Self::StreamMetricsStream>, Status> {
+        let request = request.into_inner();
+        check(&request.prefixes)?;
+        Ok(Response::new(self.0.recorded.stream(request, self.0.stop.clone())))
+    }
+
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainReply>, Status> {
         let reason = plain(&request.into_inner().reason);
         let started = self.0.drain.try_send(reason).is_ok();
         Ok(Response::new(DrainReply { started }))
     }
+
+    async fn quarantine(
+        &self,
+        request: Request<QuarantineRequest>,
+    ) -> Result<Response<QuarantineReply>, Status> {
+        let QuarantineRequest { actor_id, release, strike } = request.into_inner();
+        let (actor, deps) = (ActorId(actor_id), &self.0);
+        if deps.lockstep.is_some() {
+            let why = "a lockstep run waits for each of its actors: stop the actor instead";
+            return Err(Code::Mismatch.status(why));
+        }
+        let board = Arc::clone(&deps.observer.board);
+        let is_known = deps.roster.rows().iter().any(|row| row.id == actor);
+        if !is_known && !board.refuses(actor) {
+            let why = format!("no actor {actor} is known; tributary status shows their numbers");
+            return Err(Code::NotFound.status(why));
+        }
+        let shared = deps.shared.as_ref();
+        if strike && (release || shared.is_none()) {
+            let why = "values are struck of an actor that is quarantined, where rewards are shared";
+            return Err(Code::Mismatch.status(why));
+        }
+        let refused = tokio::task::spawn_blocking(move || board.refuse(actor, !release)).await;
+        let changed = refused.map_err(failed)?.map_err(failed)?;
+        tracing::warn!(%actor, release, strike, changed, "somebody asks to quarantine or release");
+        let mut struck = 0;
+        if let Some(shared) = shared.filter(|_| !release) {
+            shared.claims.expel(actor);
+            if strike {
+                struck = shared.committer.strike(actor).await.map_err(failed)?;
+            }
+        }
+        Ok(Response::new(QuarantineReply { changed, struck }))
+    }
+}
+
+/// A few names may be asked for.
+fn check(prefixes: &[String]) -> Result<(), Status> {
+    if prefixes.len() > limits::REPORT_ENTRIES {
+        let message = format!("more than {} prefixes", limits::REPORT_ENTRIES);
+        return Err(Code::TooLarge.status(message));
+    }
+    Ok(())
+}
+
+fn failed(error: impl std::fmt::Display) -> Status {
+    Code::Unavailable.status(error)
 }
 
 fn chosen(record: &Record, prefixes: &[String]) -> MetricsRecord {
-    let is_wanted = |name: &String| {
-        prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
-    };
-    let values = record.values.iter().filter(|(name, _)| is_wanted(name));
+    let values = record.values.iter().filter(|(name, _)| recorded::is_wanted(name, prefixes));
     MetricsRecord {
         number: record.number,
         step: record.step,
         seconds: record.seconds,
         time: record.time,
         values: values.map(|(name, value)| (name.clone(), *value)).collect(),
+        stalled_edge: record.stalled_edge.map(str::to_owned),
     }
 }
 
@@ -127,10 +190,15 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
         lag_max: figures.lag_max,
         trajectories_per_second: figures.recent_rate,
         waited_seconds: view.waited_seconds().into_iter().collect(),
-        actors: view.actors.iter().map(row).collect(),
+        actors: view.actors.iter().map(|actor| row(actor, figures)).collect(),
+        trust: figures.trust.as_ref().map(|trust| Trust {
+            audits: trust.audits,
+            alarms: trust.alarms,
+            recent: trust.recent.clone(),
+        }),
         yields: yields(facts, view),
         evaluation: figures.evaluation_values().into_iter().collect(),
-        warnings: warnings(facts, &figures.checkpoints),
+        warnings: facts.warnings(&figures.checkpoints),
         stalls: figures.stalls.iter().map(stall).collect(),
         ledger: Some(LedgerState {
             durable: figures.ledger.durable,
@@ -144,7 +212,34 @@ fn status(facts: &Arc<RunFacts>, view: &View) -> StatusReply {
             paid: learner.paid,
             updates: learner.updates,
             seconds: learner.time.map(|time| time.as_secs_f64()),
+            evaluations: learner.max_evaluations,
+            cost: learner.max_cost,
         }),
+        spending: figures.spending.as_ref().map(|of| spending(of, figures.is_budget_spent)),
+        limit: figures.limit.as_ref().map(|limit| v1::Limit {
+            by: limit.bound.name().to_owned(),
+            text: limit.to_string(),
+            actors_wanted: limit.wanted,
+        }),
+        best: Vec::new(),
+    }
+}
+
+fn found(best: BestObject) -> FoundObject {
+    let BestObject { object, log_reward, nearest } = best;
+    FoundObject { object, log_reward, nearest }
+}
+
+fn spending(spending: &claims::Spending, exhausted: bool) -> Spending {
+    let claims::Spending { spent, is_stated, saved, under_way } = *spending;
+    Spending {
+        evaluations: spent.evaluations,
+        seconds: spent.seconds,
+        cost: spent.cost,
+        stated: is_stated,
+        saved,
+        under_way,
+        exhausted,
     }
 }
 
@@ -155,17 +250,6 @@ fn stall(stall: &watchdog::Stall) -> Stall {
         reason: stall.reason.clone(),
         blocking: stall.edge.is_blocking(),
     }
-}
-
-fn warnings(facts: &RunFacts, checkpoints: &CheckpointFigures) -> Vec<String> {
-    let lockstep = "in lockstep: training waits for the slowest actor, and actors for training";
-    let lockstep = facts.run_file.run.lockstep.then_some(lockstep);
-    let of_replay = facts.run_file.replay.warnings().into_iter();
-    let failed = checkpoints.trouble.as_ref().map(|why| {
-        let failures = checkpoints.failures;
-        format!("{failures} checkpoints were not written, the older ones stay: {why}")
-    });
-    of_replay.chain(lockstep).map(str::to_owned).chain(failed).collect()
 }
 
 fn yields(facts: &RunFacts, view: &View) -> Vec<SettingYield> {
@@ -221,7 +305,9 @@ fn exact(figures: &ExactFigures) -> ExactEvaluation {
     }
 }
 
-fn row(actor: &roster::ActorRow) -> ActorRow {
+fn row(actor: &roster::ActorRow, figures: &Figures) -> ActorRow {
+    let trust = figures.trust.as_ref();
+    let alarms = trust.and_then(|trust| trust.actors.get(&actor.id)).copied();
     let state = match actor.state {
         ActorState::Connecting => WireActorState::Connecting,
         ActorState::Streaming => WireActorState::Streaming,
@@ -250,5 +336,7 @@ fn row(actor: &roster::ActorRow) -> ActorRow {
         silent_seconds: actor.silent.as_secs_f64(),
         reward_failures: actor.report.reward_failures.clone(),
         reward_trouble: actor.report.reward_trouble.clone(),
+        quarantined: figures.quarantined.contains(&actor.id),
+        alarms: alarms.unwrap_or(0),
     }
 }

@@ -3,6 +3,7 @@
 mod assets;
 mod control;
 mod pace;
+mod recorded;
 mod rewards;
 mod session;
 mod sessions;
@@ -29,6 +30,8 @@ use tributary_proto::convert::learner::Asset;
 use tributary_proto::limits;
 
 use crate::entropy::Entropy;
+use crate::figures::CheckpointFigures;
+use crate::findings::Findings;
 use crate::ingest::Arrival;
 use crate::keeper::Keeper;
 use crate::listener::guard::Guard;
@@ -39,6 +42,8 @@ use crate::roster::Roster;
 use crate::view::Observer;
 use crate::watchdog::Readiness;
 
+pub(crate) use control::SOFTWARE;
+pub use recorded::Recorded;
 pub use rewards::SharedRewards;
 
 /// A run as its actors are told.
@@ -58,6 +63,20 @@ pub struct RunFacts {
     pub environment: String,
     /// The policy's definition.
     pub network: Arc<Network>,
+}
+
+impl RunFacts {
+    /// What to know before trusting the run, in sentences.
+    pub fn warnings(&self, checkpoints: &CheckpointFigures) -> Vec<String> {
+        let lockstep = "in lockstep: training waits for the slowest actor, and actors for training";
+        let lockstep = self.run_file.run.lockstep.then_some(lockstep);
+        let of_replay = self.run_file.replay.warnings().into_iter();
+        let failed = checkpoints.trouble.as_ref().map(|why| {
+            let failures = checkpoints.failures;
+            format!("{failures} checkpoints were not written, the older ones stay: {why}")
+        });
+        of_replay.chain(lockstep).map(str::to_owned).chain(failed).collect()
+    }
 }
 
 /// What the services work with.
@@ -81,8 +100,12 @@ pub struct ServiceDeps {
     pub newest: Newest,
     /// For status.
     pub observer: Observer,
+    /// The best objects, for status.
+    pub findings: Arc<Findings>,
     /// For watchers.
     pub records: broadcast::Sender<Arc<Record>>,
+    /// For readers of all records.
+    pub recorded: Recorded,
     /// Asks the program to end the run; the reason goes with it.
     pub drain: mpsc::Sender<String>,
     /// Ends all streams.

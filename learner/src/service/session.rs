@@ -335,5 +335,7 @@ fn report(progress: Progress) -> Result<Report, tributary_proto::convert::WireEr
         waited_seconds,
         reward_failures: progress.reward_failures.into_iter().map(named).collect(),
         reward_trouble: plain_up_to(&progress.reward_trouble, 200),
+        evaluations: progress.evaluations,
+        evaluation_seconds: progress.evaluation_seconds,
     })
 }

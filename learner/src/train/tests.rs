@@ -74,7 +74,7 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
     while trainer.step() < run_file.learner.updates.unwrap() {
         let sets = trainer.publish(generated).unwrap();
         redraw.follow(&sets.raw);
-        let snapshot = Snapshot::new(network.clone(), sets.raw);
+        let snapshot = Snapshot::new(network.clone(), (*sets.raw).clone());
         while replay.may_insert() {
             let mut streams = [Stream::new(run_file.run.seed, Purpose::Rollout, 0, generated)];
             let mut drawn = Vec::new();
@@ -95,7 +95,7 @@ fn converge(run_file: &RunFile, task: &Task) -> (f64, f64) {
             replay.trained(&samples.ordinals, &report.squared_residuals);
         }
     }
-    let ema = Snapshot::new(network, trainer.publish(generated).unwrap().ema);
+    let ema = Snapshot::new(network, (*trainer.publish(generated).unwrap().ema).clone());
     let mut policy = SnapshotPolicy::new(&ema);
     let learned = terminating_distribution(&**environment, &mut policy, &mut || true).unwrap();
     let target = Target::new(&**environment, &**undelayed, 1_000, &mut || true).unwrap();
@@ -260,7 +260,7 @@ fn of_a_linear_policy_the_products_of_gradients_are_those_of_the_closed_form() {
     let mut trainer = trainer(&run_file, &task);
     let snapshot = {
         let network = Arc::new(trainer.network().clone());
-        Snapshot::new(network, trainer.publish(0).unwrap().raw)
+        Snapshot::new(network, (*trainer.publish(0).unwrap().raw).clone())
     };
     let heads = snapshot.heads();
     let log_z = trainer.log_z();

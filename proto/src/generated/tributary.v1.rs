@@ -750,7 +750,8 @@ pub struct Progress {
     pub unacked_records: u64,
     #[prost(uint64, tag = "6")]
     pub unacked_bytes: u64,
-    /// Seconds this process waited, for each edge: "credit", "weights", "reward", "queue".
+    /// Seconds this process waited, for each edge: "credit", "network", "weights", "reward", "queue",
+    /// "spool", "ledger".
     #[prost(btree_map = "string, double", tag = "7")]
     pub waited_seconds: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -1370,6 +1371,57 @@ pub struct StatusReply {
     /// Hand-overs at which somebody waits without progress; empty while all is well.
     #[prost(message, repeated, tag = "36")]
     pub stalls: ::prost::alloc::vec::Vec<Stall>,
+    /// What evaluations have cost; absent where rewards are not shared.
+    #[prost(message, optional, tag = "37")]
+    pub spending: ::core::option::Option<Spending>,
+    /// What limits the run now; absent while that cannot be said.
+    #[prost(message, optional, tag = "38")]
+    pub limit: ::core::option::Option<Limit>,
+    /// Absent: rewards are not shared.
+    #[prost(message, optional, tag = "50")]
+    pub trust: ::core::option::Option<Trust>,
+    /// The best objects so far, the best first; at most 20.
+    #[prost(message, repeated, tag = "52")]
+    pub best: ::prost::alloc::vec::Vec<FoundObject>,
+}
+/// An object that was accepted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FoundObject {
+    /// As people write it.
+    #[prost(string, tag = "1")]
+    pub object: ::prost::alloc::string::String,
+    /// Unset: R = 0.
+    #[prost(double, optional, tag = "2")]
+    pub log_reward: ::core::option::Option<f64>,
+    /// The distance to the nearest better one; unset for the best, and where the environment has none.
+    #[prost(double, optional, tag = "3")]
+    pub nearest: ::core::option::Option<f64>,
+}
+/// What limits a run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Limit {
+    /// "rewards", "rollouts", "learner" or "network".
+    #[prost(string, tag = "1")]
+    pub by: ::prost::alloc::string::String,
+    /// With the numbers and what would help, for people; begins with `by`.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// Actors that would keep training busy, and no more.
+    #[prost(uint64, tag = "3")]
+    pub actors_wanted: u64,
+}
+/// Whether actors measure the same.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Trust {
+    /// Evaluations of known objects, on purpose; they are among the evaluations that were paid for.
+    #[prost(uint64, tag = "1")]
+    pub audits: u64,
+    /// Evaluations that differ from what another actor measured before.
+    #[prost(uint64, tag = "2")]
+    pub alarms: u64,
+    /// The last of these with both values, for people, the newest last.
+    #[prost(string, repeated, tag = "3")]
+    pub recent: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A hand-over without progress.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1386,6 +1438,31 @@ pub struct Stall {
     /// Nothing is trained on while this lasts.
     #[prost(bool, tag = "4")]
     pub blocking: bool,
+}
+/// What evaluations have brought and cost.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Spending {
+    /// Failed and repeated ones too.
+    #[prost(uint64, tag = "1")]
+    pub evaluations: u64,
+    /// What they took.
+    #[prost(double, tag = "2")]
+    pub seconds: f64,
+    /// Their seconds, or what the run file states for each.
+    #[prost(double, tag = "3")]
+    pub cost: f64,
+    /// The run file states what an evaluation costs.
+    #[prost(bool, tag = "4")]
+    pub stated: bool,
+    /// Values that somebody got and did not pay for.
+    #[prost(uint64, tag = "5")]
+    pub saved: u64,
+    /// Evaluations under way.
+    #[prost(uint64, tag = "6")]
+    pub under_way: u64,
+    /// The run may pay for nothing more: it finishes.
+    #[prost(bool, tag = "7")]
+    pub exhausted: bool,
 }
 /// How the learner's ledger is doing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1472,6 +1549,10 @@ pub struct Goals {
     pub updates: ::core::option::Option<u64>,
     #[prost(double, optional, tag = "4")]
     pub seconds: ::core::option::Option<f64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub evaluations: ::core::option::Option<u64>,
+    #[prost(double, optional, tag = "6")]
+    pub cost: ::core::option::Option<f64>,
 }
 /// received = accepted + duplicate + rejected + pending;
 /// accepted = resident + evicted + merged + lost_in_restart + waiting.
@@ -1588,6 +1669,12 @@ pub struct ActorRow {
     >,
     #[prost(string, tag = "18")]
     pub reward_trouble: ::prost::alloc::string::String,
+    /// Its records and values are refused.
+    #[prost(bool, tag = "30")]
+    pub quarantined: bool,
+    /// Evaluations that differ in which it has a part.
+    #[prost(uint64, tag = "31")]
+    pub alarms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
@@ -1595,26 +1682,42 @@ pub struct WatchRequest {
     #[prost(string, repeated, tag = "1")]
     pub prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Which records.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamMetricsRequest {
+    /// The first number that is wanted; 0 or 1: all.
+    #[prost(uint64, tag = "1")]
+    pub from_number: u64,
+    /// More as they are made; else the stream ends behind what was made.
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+    /// As in WatchRequest.
+    #[prost(string, repeated, tag = "3")]
+    pub prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Figures of one moment.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MetricsRecord {
-    /// Counts the records of this incarnation, from 1.
+    /// Counts the records of the run, from 1, over all starts of its learner.
     #[prost(uint64, tag = "1")]
     pub number: u64,
-    /// Updates done.
+    /// Updates done. A learner that goes on from a checkpoint begins at the checkpoint's.
     #[prost(uint64, tag = "2")]
     pub step: u64,
-    /// Since this incarnation's start; and the wall clock, in seconds since 1970.
+    /// For how long learners of the run have lived; and the wall clock, in seconds since 1970.
     #[prost(double, tag = "3")]
     pub seconds: f64,
     #[prost(double, tag = "4")]
     pub time: f64,
-    /// Name to value, the names of metrics.jsonl.
+    /// Name to value, the names of metrics.jsonl. In StreamMetrics what is not finite is NaN.
     #[prost(btree_map = "string, double", tag = "5")]
     pub values: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         f64,
     >,
+    /// The hand-over that does not get on, the blocking one first; absent while all is well.
+    #[prost(string, optional, tag = "6")]
+    pub stalled_edge: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrainRequest {
@@ -1627,6 +1730,28 @@ pub struct DrainReply {
     /// False: it was draining already.
     #[prost(bool, tag = "1")]
     pub started: bool,
+}
+/// Whom to refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuarantineRequest {
+    #[prost(uint64, tag = "1")]
+    pub actor_id: u64,
+    /// Take its records and values again.
+    #[prost(bool, tag = "2")]
+    pub release: bool,
+    /// Void the values that it measured first: another actor's counts instead where there is one, or the
+    /// object is unknown again. Not with `release`; only where rewards are shared.
+    #[prost(bool, tag = "3")]
+    pub strike: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuarantineReply {
+    /// False: it was so already.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+    /// Objects whose values were voided.
+    #[prost(uint64, tag = "2")]
+    pub struck: u64,
 }
 /// What the learner is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1856,6 +1981,34 @@ pub mod control_client {
                 .insert(GrpcMethod::new("tributary.v1.Control", "Watch"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// All metrics records from a number on: first those that were made, by earlier learners of the run, too,
+        /// then more as they are made. Loss: none, however slow the reader, and nothing comes twice; ask again from
+        /// the last number and one to go on where a connection broke. The stream ends well behind the last record of
+        /// a run that is over; to a reader that is far behind by then it ends UNAVAILABLE.
+        pub async fn stream_metrics(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamMetricsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::MetricsRecord>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tributary.v1.Control/StreamMetrics",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tributary.v1.Control", "StreamMetrics"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Ends the run: intake stops, actors drain, the learner saves a checkpoint and exits. Returns at
         /// once; asking again changes nothing.
         pub async fn drain(
@@ -1877,6 +2030,31 @@ pub mod control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("tributary.v1.Control", "Drain"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Refuses an actor's records and values from now on, or takes them again. Outlives the learner.
+        pub async fn quarantine(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QuarantineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QuarantineReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tributary.v1.Control/Quarantine",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tributary.v1.Control", "Quarantine"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -1910,12 +2088,34 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::WatchRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+        /// Server streaming response type for the StreamMetrics method.
+        type StreamMetricsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::MetricsRecord, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// All metrics records from a number on: first those that were made, by earlier learners of the run, too,
+        /// then more as they are made. Loss: none, however slow the reader, and nothing comes twice; ask again from
+        /// the last number and one to go on where a connection broke. The stream ends well behind the last record of
+        /// a run that is over; to a reader that is far behind by then it ends UNAVAILABLE.
+        async fn stream_metrics(
+            &self,
+            request: tonic::Request<super::StreamMetricsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::StreamMetricsStream>,
+            tonic::Status,
+        >;
         /// Ends the run: intake stops, actors drain, the learner saves a checkpoint and exits. Returns at
         /// once; asking again changes nothing.
         async fn drain(
             &self,
             request: tonic::Request<super::DrainRequest>,
         ) -> std::result::Result<tonic::Response<super::DrainReply>, tonic::Status>;
+        /// Refuses an actor's records and values from now on, or takes them again. Outlives the learner.
+        async fn quarantine(
+            &self,
+            request: tonic::Request<super::QuarantineRequest>,
+        ) -> std::result::Result<tonic::Response<super::QuarantineReply>, tonic::Status>;
     }
     /// Status, metrics and an orderly end.
     #[derive(Debug)]
@@ -2083,6 +2283,52 @@ pub mod control_server {
                     };
                     Box::pin(fut)
                 }
+                "/tributary.v1.Control/StreamMetrics" => {
+                    #[allow(non_camel_case_types)]
+                    struct StreamMetricsSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::StreamMetricsRequest>
+                    for StreamMetricsSvc<T> {
+                        type Response = super::MetricsRecord;
+                        type ResponseStream = T::StreamMetricsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StreamMetricsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::stream_metrics(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StreamMetricsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tributary.v1.Control/Drain" => {
                     #[allow(non_camel_case_types)]
                     struct DrainSvc<T: Control>(pub Arc<T>);
@@ -2111,6 +2357,51 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DrainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tributary.v1.Control/Quarantine" => {
+                    #[allow(non_camel_case_types)]
+                    struct QuarantineSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::QuarantineRequest>
+                    for QuarantineSvc<T> {
+                        type Response = super::QuarantineReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QuarantineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::quarantine(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QuarantineSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -199,6 +199,7 @@ pub fn words() -> Vec<(&'static str, Vec<u8>)> {
         seconds: 10.5,
         time: 1.7e9,
         values: [("loss".to_string(), 0.25)].into(),
+        stalled_edge: None,
     };
     vec![
         ("answers", v1::LearnerAnswer { message: Some(answers) }.encode_to_vec()),
@@ -222,6 +223,15 @@ pub fn calls() -> Vec<(&'static str, Vec<u8>)> {
         ("subscribe", subscribe.encode_to_vec()),
         ("fetch", v1::FetchRequest { blake3: vec![4; 32], offset: 1_048_576 }.encode_to_vec()),
         ("asset_data", v1::AssetData { offset: 1_048_576, data }.encode_to_vec()),
+        (
+            "stream_metrics",
+            v1::StreamMetricsRequest {
+                from_number: 9,
+                follow: true,
+                prefixes: vec!["loss".into()],
+            }
+            .encode_to_vec(),
+        ),
         ("watch", v1::WatchRequest { prefixes: vec!["loss".into()] }.encode_to_vec()),
         ("drain_request", v1::DrainRequest { reason: "enough".into() }.encode_to_vec()),
         ("drain_reply", v1::DrainReply { started: true }.encode_to_vec()),

@@ -98,7 +98,7 @@ fn bench(keys: &str, files: &Path) -> Bench {
     let keys =
         format!("kind = 'grpc'\nservice = 'lengths'\nretries = 1\nretry_wait = '1ms'\n{keys}");
     let section = Section::from_toml("reward", &keys).unwrap();
-    Bench::of(&OutsideReward::services(&section, files).unwrap())
+    Bench::of(OutsideReward::services(&section, files).unwrap())
 }
 
 impl Bench {

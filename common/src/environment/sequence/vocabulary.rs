@@ -74,8 +74,10 @@ impl Vocabulary {
     /// The object of a sequence of tokens, given by their numbers.
     pub(super) fn object(&self, tokens: impl Iterator<Item = u32>) -> Object {
         let tokens = tokens.map(|token| self.tokens[token as usize].as_str());
-        if self.width.is_some() {
-            Object::Text(tokens.collect())
+        if let Some(width) = self.width {
+            let mut text = String::with_capacity(width * tokens.size_hint().1.unwrap_or(0));
+            text.extend(tokens);
+            Object::Text(text)
         } else {
             Object::Words(tokens.map(str::to_owned).collect())
         }

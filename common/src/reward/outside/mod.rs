@@ -125,6 +125,10 @@ impl Reward for OutsideReward {
     fn outside(&self) -> Option<&Outside> {
         Some(&self.outside)
     }
+
+    fn is_logarithmic(&self) -> bool {
+        self.worth.values == Values::LogReward
+    }
 }
 
 #[cfg(test)]

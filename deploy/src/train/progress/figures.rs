@@ -9,13 +9,14 @@ use crate::display::{clock, count, grouped, short};
 
 /// Texts of one moment.
 #[derive(Debug)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     /// How much of the run is done, 0 to 1.
-    pub(super) done: f64,
+    pub(crate) done: f64,
     elapsed: String,
-    goal: String,
+    /// The stop that is nearest, in words.
+    pub(crate) goal: String,
     /// When it will be over, or what is still to be done.
-    left: Option<String>,
+    pub(crate) left: Option<String>,
     training: String,
     flow: String,
     /// Who does not get on, and why.
@@ -24,7 +25,7 @@ pub(super) struct Figures {
 
 impl Figures {
     /// The figures of a status, and of what changed since an earlier one.
-    pub(super) fn of(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> Self {
+    pub(crate) fn of(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> Self {
         let (done, goal) = nearest_goal(status);
         let left = match status.state() {
             RunState::Stopping => Some("training is over, evaluating once more".to_owned()),
@@ -45,14 +46,14 @@ impl Figures {
     }
 
     /// For behind a bar: the goal, and two lines below.
-    pub(super) fn block(&self) -> String {
+    pub(crate) fn block(&self) -> String {
         let left = self.left.as_ref().map_or_else(String::new, |left| format!("  {left}"));
         let stalled = self.stalled.as_ref().map_or_else(String::new, |of| format!("\n  {of}"));
         format!("{}{left}\n  {}\n  {}{stalled}", self.goal, self.training, self.flow)
     }
 
     /// All in one line.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let left = self.left.as_ref().map_or_else(String::new, |left| format!("  {left}"));
         let stalled = self.stalled.as_ref().map_or_else(String::new, |of| format!("  {of}"));
         format!("{}  {}  {}  {}{left}{stalled}", self.elapsed, self.goal, self.training, self.flow)
@@ -71,10 +72,16 @@ fn nearest_goal(status: &StatusReply) -> (f64, String) {
         let text = format!("{} of {}", clock(status.seconds), clock(goal));
         (status.seconds / goal.max(1e-9), text)
     });
+    let spending = status.spending.unwrap_or_default();
+    let costed = goals.cost.map(|goal| {
+        (spending.cost / goal, format!("{} of {} spent", short(spending.cost), short(goal)))
+    });
     let all = [
         counted(counters.generated, goals.generated, "trajectories"),
         counted(counters.paid, goals.paid, "objects"),
         counted(counters.updates, goals.updates, "updates"),
+        counted(spending.evaluations, goals.evaluations, "evaluations"),
+        costed,
         timed,
     ];
     let nearest = all.into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0));
@@ -107,6 +114,7 @@ fn flow(status: &StatusReply, before: Option<(Duration, &StatusReply)>) -> Strin
         format!("lag {} (max {})", short(status.lag_mean), status.lag_max),
     ];
     parts.extend(before.and_then(|(time, before)| who_waits(status, before, time)));
+    parts.extend(status.limit.as_ref().map(|limit| format!("limit: {}", limit.by)));
     parts.join("  ")
 }
 
@@ -145,7 +153,7 @@ fn waits(status: &StatusReply) -> BTreeMap<String, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tributary_proto::v1::{ActorRow, Counters, ExactEvaluation, Goals};
+    use tributary_proto::v1::{ActorRow, Counters, ExactEvaluation, Goals, Limit};
 
     fn status(generated: u64, trainer: f64, credit: f64) -> StatusReply {
         let actor = |id| ActorRow {
@@ -192,9 +200,12 @@ mod tests {
         let figures = [("test_set.spearman", 0.38254), ("modes.found", 3.0), ("modes.known", 60.0)];
         now.evaluation = figures.map(|(name, value)| (name.to_owned(), value)).into();
         assert!(Figures::of(&now, None).line().contains("log Z 11.380  TV 0.2310  modes 3/60  "));
+        let by = "rewards".to_owned();
+        now.limit = Some(Limit { by, ..Limit::default() });
         now.exact = None;
         let line = Figures::of(&now, None).line();
         assert!(line.contains("log Z 11.380  Spearman 0.383  modes 3/60  "), "{line}");
+        assert!(line.contains("  limit: rewards  "), "{line}");
     }
 
     #[test]

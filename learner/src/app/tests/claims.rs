@@ -19,12 +19,15 @@ use tributary_proto::convert::actor::ActorEvent;
 use tributary_proto::convert::rewards::{Proof, Question, Reply};
 use tributary_proto::credentials::Credentials;
 use tributary_proto::limits;
-use tributary_proto::v1::{ActorQuestion, Goodbye, LearnerAnswer};
+use tributary_proto::v1::{
+    ActorQuestion, Goodbye, LearnerAnswer, QuarantineReply, QuarantineRequest, StatusReply,
+    StatusRequest,
+};
 
 use super::actor::{PATIENCE, TestActor};
 use super::{GRID, TestLearner};
 
-const SHARED: [&str; 2] = ["reward.durable=true", "reward.shared=true"];
+const SHARED: [&str; 3] = ["reward.durable=true", "reward.shared=true", "reward.audit=0.0"];
 
 /// A stream of questions.
 struct Questions {
@@ -266,7 +269,114 @@ async fn ten_thousand_known_objects_are_answered_in_one_go() {
         answered += answers.len();
     }
     let took = start.elapsed();
-    // The figure is bench's; this is only to see that nothing is slower by far.
+    println!("10,000 known keys answered in {took:?}");
+    // Only to see that nothing is slower by far: other tests run beside this one.
     assert!(took < Duration::from_secs(20), "{took:?}");
+    learner.interrupt.cancel();
+}
+
+/// How long a reward waits for the word that it may be measured: an actor asks for one object at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_takes_little_beside_a_reward() {
+    let run = GRID.replace("side = 4", "side = 110");
+    let learner = TestLearner::start(&run, &SHARED).await;
+    let actor = TestActor::join(&learner.url, None).await;
+    let mut questions = Questions::of(&learner, &actor).await;
+    let (_, task) = Registry::builtin().read(&run, &[], Path::new("")).unwrap();
+    let maker = KeyMaker::new(task.reward);
+    let mut waits = Vec::new();
+    for cell in 0..100 {
+        let key = maker.key(&Object::Integers(vec![cell, 0]));
+        let start = std::time::Instant::now();
+        questions.say(Question::Claims(vec![key])).await;
+        let (of, answer) = questions.answer().await;
+        waits.push(start.elapsed());
+        assert!(of == key && matches!(answer, Answer::Granted { .. }), "{answer:?}");
+    }
+    waits.sort_unstable();
+    let (median, most) = (waits[50], waits[99]);
+    println!("asking and waiting: {median:?} in the middle of 100, {most:?} at most");
+    assert!(median < Duration::from_secs(1), "{median:?}");
+    learner.interrupt.cancel();
+}
+
+async fn status(learner: &TestLearner) -> StatusReply {
+    learner.control().await.status(StatusRequest {}).await.unwrap().into_inner()
+}
+
+async fn quarantine(
+    learner: &TestLearner,
+    actor: ActorId,
+    release: bool,
+    strike: bool,
+) -> Result<QuarantineReply, Status> {
+    let request = QuarantineRequest { actor_id: actor.0, release, strike };
+    Ok(learner.control().await.quarantine(request).await?.into_inner())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_actor_measures_again_what_is_to_be_audited_and_a_difference_is_an_alarm() {
+    let audited = [SHARED[0], SHARED[1], "reward.audit=1.0"];
+    let learner = TestLearner::start(GRID, &audited).await;
+    let one = TestActor::join(&learner.url, None).await;
+    let other = TestActor::join(&learner.url, None).await;
+    let mut ones = Questions::of(&learner, &one).await;
+    let mut others = Questions::of(&learner, &other).await;
+    for (cell, second) in [([1, 2], 0.5), ([1, 1], 0.7)] {
+        let lease = ones.granted(cell).await;
+        ones.tell(cell, Outcome::Measured(vec![0.5]), lease).await;
+        ones.acked().await;
+        ones.say(Question::Claims(vec![key(cell)])).await;
+        assert_eq!(raw(&ones.answer().await.1), Some(0.5), "its own value is not audited");
+        let audit = others.granted(cell).await;
+        assert!(audit.is_audit() && !lease.is_audit());
+        others.tell(cell, Outcome::Measured(vec![second]), audit).await;
+        others.acked().await;
+    }
+    let trust = status(&learner).await.trust.expect("rewards are shared");
+    assert_eq!((trust.audits, trust.alarms), (2, 1), "{trust:?}");
+    assert!(trust.recent[0].contains("measured [0.5]") && trust.recent[0].contains("[0.7]"));
+    assert_eq!(
+        count(&learner, "(SELECT count(*) FROM evaluations WHERE alarm IS NOT NULL) = 1"),
+        2
+    );
+    learner.interrupt.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_actor_gets_nothing_and_nothing_of_it_counts_until_it_is_released() {
+    let learner = TestLearner::start(GRID, &SHARED).await;
+    let mut one = TestActor::join(&learner.url, None).await;
+    let other = TestActor::join(&learner.url, None).await;
+    let liar = one.welcome.identity.actor;
+    let mut ones = Questions::of(&learner, &one).await;
+    let mut others = Questions::of(&learner, &other).await;
+    let lease = ones.granted([1, 2]).await;
+    ones.tell([1, 2], Outcome::Measured(vec![9.0]), lease).await;
+    ones.acked().await;
+    let held = ones.granted([2, 2]).await;
+    let reply = quarantine(&learner, liar, false, true).await.unwrap();
+    assert_eq!((reply.changed, reply.struck), (true, 1));
+    assert!(ones.hear().await.is_err(), "its stream is over");
+    // Others may have what it held, and measure what it measured.
+    others.granted([2, 2]).await;
+    others.granted([1, 2]).await;
+    let mut ones = Questions::of(&learner, &one).await;
+    ones.say(Question::Claims(vec![key([3, 3])])).await;
+    let (_, answer) = ones.answer().await;
+    assert!(matches!(answer, Answer::Busy { by: None, again: Some(_) }), "{answer:?}");
+    ones.tell([2, 2], Outcome::Measured(vec![9.0]), held).await;
+    ones.acked().await;
+    assert_eq!(count(&learner, "object = '[2,2]'"), 0, "its values are refused");
+    one.send_as(tributary_common::trajectory::TrajectoryKind::Forward, 2.5, &[(&[0, 1, 1], 0.5)])
+        .await;
+    assert_eq!(one.acked().await.len(), 1, "its records are rejected");
+    let status = status(&learner).await;
+    assert!(status.actors.iter().any(|row| row.id == liar.0 && row.quarantined), "{status:?}");
+
+    assert!(quarantine(&learner, liar, true, false).await.unwrap().changed);
+    ones.granted([3, 3]).await;
+    let nobody = quarantine(&learner, ActorId(7), false, false).await.unwrap_err();
+    assert!(nobody.message().contains("no actor 7 is known"), "{nobody}");
     learner.interrupt.cancel();
 }

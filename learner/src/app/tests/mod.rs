@@ -4,6 +4,7 @@
 mod actor;
 mod claims;
 mod control;
+mod dashboard;
 mod durable;
 mod end;
 mod evaluation;
@@ -101,6 +102,8 @@ fn options(folder: &Path, run_file: &str, sets: &[&str]) -> Options {
         run_dir: folder.join("run"),
         listen: None,
         http: None,
+        probes: None,
+        stay: false,
         advertise: None,
         overrides: sets.iter().map(pair).collect(),
         seed: None,

@@ -8,7 +8,7 @@ use crate::app::Outcome;
 use crate::options::Options;
 
 /// Starts a learner on the directory of one that has ended.
-async fn again(learner: TestLearner, sets: &[&str]) -> TestLearner {
+pub(super) async fn again(learner: TestLearner, sets: &[&str]) -> TestLearner {
     let folder = learner.folder;
     // The next one writes it when it listens.
     fs::remove_file(folder.path().join("run/address.json")).unwrap();

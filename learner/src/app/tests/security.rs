@@ -19,6 +19,7 @@ use tributary_proto::code::Code;
 use tributary_proto::credentials::{CredentialFiles, Credentials, explained};
 
 use super::{GRID, TestLearner};
+use crate::dashboard::pages::{DATA_PATHS, FILE_PATHS};
 use crate::http::PAGES;
 use certificates::{Files, client_config};
 
@@ -101,11 +102,21 @@ async fn every_call_and_every_page_is_refused_to_who_may_not() {
     assert!(calls.len() >= 12, "{calls:?}");
     let (mut refused, mut allowed) = (0, 0);
     for case in &CASES {
-        for page in PAGES.into_iter().chain(["/", "/none", "/metrics/"]) {
+        for page in FILE_PATHS {
+            // They say nothing of the run, so that everybody may have them whose handshake succeeds.
+            let answer = get(&learner, &files, case, page).await;
+            let is_served = answer.as_deref().is_some_and(|text| text.contains(" 200 OK"));
+            let is_member = ["control", "actor", "elsewhere", "nameless"];
+            let expected = case.certificate.is_some_and(|name| is_member.contains(&name));
+            assert_eq!(is_served, expected, "{} {page}: {answer:?}", case.name);
+        }
+        let pages = || PAGES.into_iter().chain(DATA_PATHS);
+        for page in pages().chain(["/none", "/metrics/", "/api/v1/", "/api"]) {
             let answer = get(&learner, &files, case, page).await;
             assert!(!answer.as_deref().is_some_and(shows_a_token), "{page}: {answer:?}");
             let is_served = answer.as_deref().is_some_and(|text| text.contains(" 200 OK"));
-            let expected = PAGES.contains(&page) && case.is_enough_for(Some(Role::Control));
+            let expected =
+                pages().any(|known| known == page) && case.is_enough_for(Some(Role::Control));
             assert_eq!(is_served, expected, "{} {page}: {answer:?}", case.name);
             if is_served { allowed += 1 } else { refused += 1 }
         }
@@ -126,7 +137,7 @@ async fn every_call_and_every_page_is_refused_to_who_may_not() {
     println!(
         "{} calls, {} pages, {} cases: {refused} refused, {allowed} allowed",
         calls.len(),
-        PAGES.len(),
+        PAGES.len() + DATA_PATHS.len(),
         CASES.len()
     );
 }
@@ -196,8 +207,11 @@ async fn get(learner: &TestLearner, files: &Files, case: &Case, page: &str) -> O
     let mut stream = connector.connect(name, stream).await.ok()?;
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
-    // An alert instead of a certificate that is liked comes here.
-    let _ = stream.read_to_end(&mut answer).await;
+    // An alert instead of a certificate that is liked comes here. Events have no end.
+    let is_events = page.ends_with("/events");
+    let is_whole =
+        |answer: &[u8]| is_events && String::from_utf8_lossy(answer).contains("event: hello");
+    while !is_whole(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|bytes| bytes > 0) {}
     Some(String::from_utf8_lossy(&answer).into_owned())
 }
 

@@ -74,7 +74,8 @@ impl Training for FakeTraining {
     fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError> {
         let raw = self.weights(generated);
         let values = raw.values.iter().map(|value| value + EMA_OFFSET).collect();
-        Ok(WeightSets { ema: Weights { values, ..raw.clone() }, raw })
+        let ema = Weights { values, ..raw.clone() };
+        Ok(WeightSets { ema: ema.into(), raw: raw.into() })
     }
 
     fn state(&self) -> Result<TrainingState, TrainError> {

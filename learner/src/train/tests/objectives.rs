@@ -179,7 +179,10 @@ fn every_objective_skips_what_is_not_finite_and_goes_back_after_three() {
             assert_eq!((skipped.in_a_row, skipped.restored), (in_a_row, in_a_row == 3));
         }
         let back = trainer.state().unwrap();
-        assert_eq!(back, TrainingState { step: 2, ..good }, "{changes:?}");
+        // Adam starts anew: its moments led to the failures.
+        let zeros = vec![0.0; good.weights.len()];
+        let moments = Moments { steps: 0, mean: zeros.clone(), square: zeros };
+        assert_eq!(back, TrainingState { step: 2, moments, ..good }, "{changes:?}");
         assert!(trainer.update(&batches[3]).unwrap().loss.is_finite(), "{changes:?}");
     }
 }
