@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import time
-from typing import NamedTuple
 
 
 def options() -> argparse.Namespace:
@@ -49,6 +48,8 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 from gfnx.metrics import TestCorrelationMetricsModule  # noqa: E402
+
+from gfnx_step import Learned, beginning, make_step  # noqa: E402
 
 
 class Policy(eqx.Module):
@@ -93,13 +94,6 @@ class Policy(eqx.Module):
         return logits[: self.forward_actions], logits[self.forward_actions :]
 
 
-class Learned(NamedTuple):
-    """What the optimizer moves: the numbers of a policy, and log Z."""
-
-    policy: Policy
-    log_z: jax.Array
-
-
 def make_environment(task: dict) -> tuple[gfnx.BitseqEnvironment, object]:
     """gfnx's environment with the modes of the task."""
     reward = gfnx.BitseqRewardModule(
@@ -116,42 +110,6 @@ def make_environment(task: dict) -> tuple[gfnx.BitseqEnvironment, object]:
 
 def bits(strings: list[str]) -> np.ndarray:
     return np.array([[character == "1" for character in string] for string in strings])
-
-
-def make_step(environment, parameters, fixed, optimizer, settings):
-    """One iteration of the baselines: draw with the current policy, one step of the optimizer."""
-
-    def behaviour(key, observations, policy):
-        forward, backward = jax.vmap(eqx.combine(policy, fixed))(observations)
-        uniform = jax.random.bernoulli(key, settings.epsilon, (forward.shape[0], 1))
-        explored = jnp.where(uniform, 0.0, forward)
-        return explored, {"forward_logits": forward, "backward_logits": backward}
-
-    def loss(learned: Learned, trajectories):
-        forward, backward = jax.vmap(jax.vmap(eqx.combine(learned.policy, fixed)))(trajectories.obs)
-        info = {"forward_logits": forward, "backward_logits": backward}
-        log_pf, log_pb = gfnx.utils.forward_trajectory_log_probs(
-            environment, trajectories.replace(info=info), parameters
-        )
-        log_reward = jnp.where(trajectories.pad, 0.0, trajectories.log_gfn_reward).sum(axis=1)
-        return jnp.square(learned.log_z + log_pf - log_pb - log_reward).mean()
-
-    def step(carry, _):
-        key, learned, state = carry
-        key, drawing = jax.random.split(key)
-        trajectories, _ = gfnx.utils.forward_rollout(
-            rng_key=drawing,
-            num_envs=settings.batch,
-            policy_fn=behaviour,
-            policy_params=learned.policy,
-            env=environment,
-            env_params=parameters,
-        )
-        value, gradients = jax.value_and_grad(loss)(learned, trajectories)
-        updates, state = optimizer.update(gradients, state, learned)
-        return (key, eqx.apply_updates(learned, updates), state), value
-
-    return step
 
 
 def make_evaluation(environment, parameters, fixed, test_set, settings):
@@ -205,7 +163,7 @@ def main() -> None:
         },
         Learned(jax.tree.map(lambda _: "policy", learned.policy), "log_z"),
     )
-    step = make_step(environment, parameters, fixed, optimizer, settings)
+    step = make_step(environment, parameters, fixed, optimizer, settings.batch, lambda _: settings.epsilon)
     evaluate_all = make_evaluation(environment, parameters, fixed, test_set, settings)
     evaluate_some = make_evaluation(
         environment, parameters, fixed, jax.tree.map(lambda leaf: leaf[::10], test_set), settings
@@ -218,7 +176,7 @@ def main() -> None:
     def train(carry):
         return jax.lax.scan(step, carry, None, length=block)
 
-    carry = (training_key, learned, optimizer.init(learned))
+    carry = beginning(training_key, learned, optimizer)
     start = time.perf_counter()
     train = train.lower(carry).compile()
     compiling = time.perf_counter() - start
@@ -232,12 +190,12 @@ def main() -> None:
         jax.block_until_ready(losses)
         training += time.perf_counter() - start
         start = time.perf_counter()
-        figures = {name: float(value) for name, value in evaluate(carry[1].policy, evaluation_key).items()}
+        figures = {name: float(value) for name, value in evaluate(carry.learned.policy, evaluation_key).items()}
         evaluating += time.perf_counter() - start
         figures |= {
             "trajectories": number * block * settings.batch,
             "loss": float(losses[-min(block, 100) :].mean()),
-            "log_z": float(carry[1].log_z),
+            "log_z": float(carry.learned.log_z),
             "training_seconds": training,
         }
         print(json.dumps(figures), flush=True)

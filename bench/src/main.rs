@@ -6,26 +6,35 @@
 //! mean little; compare figures of one run only.
 
 mod atlas;
+mod bare;
 mod bitseq;
 mod connections;
 mod corrected_momentum;
+mod crowd;
 mod curves;
 mod experiment;
 mod figure;
+mod kept;
 mod lag;
 mod learning;
 mod lockstep;
 mod machine;
 mod objectives;
+mod overhead;
 mod parallel;
+mod parts;
+mod peers;
 mod quality;
 mod report;
 mod rewards;
 mod run;
+mod scene;
 mod soak;
 mod speed;
 mod sub_trajectories;
+mod swarm;
 mod tasks;
+mod versus;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -47,6 +56,8 @@ enum Benchmark {
     SubTrajectories(sub_trajectories::Options),
     /// Shows on a small chain how momentum drifts under bootstrapping, and corrects it
     CorrectedMomentum(corrected_momentum::Options),
+    /// Times the hot parts, each against what the machine allows
+    Parts(parts::Options),
     /// Compares the exact distance to the target with and without an injected lag of the weights
     Lag(lag::Options),
     /// Trains every objective on every environment
@@ -55,6 +66,8 @@ enum Benchmark {
     Curves(curves::Options),
     /// Holds every combination to its exact distribution, and shows that mistakes are seen
     Atlas(atlas::Options),
+    /// Times how soon a run and an actor are at work, and weighs an actor
+    Start(soak::start::Options),
     /// Stops, kills, starves and slows down real processes, and measures what becomes of the run
     #[command(subcommand)]
     Soak(soak::Command),
@@ -66,6 +79,14 @@ enum Benchmark {
     Rewards(rewards::Options),
     /// Draws how good samplers and searches are for what they have paid
     Quality(quality::Options),
+    /// Measures what it costs a run to be watched
+    Overhead(overhead::Options),
+    /// Streams from more and more sessions at once, and counts what one learner takes
+    Swarm(swarm::Options),
+    /// Counts what is paid for until a run is good, with more and more actors
+    Crowd(crowd::Options),
+    /// Times the product beside gfnx and torchgfn on the same work, and the machine's multiply-adds
+    Peers(versus::Options),
     /// Trains on bit sequences of 120 bits
     #[command(subcommand)]
     Bitseq(bitseq::Command),
@@ -77,15 +98,21 @@ fn main() -> Result<()> {
         Benchmark::Learning(options) => learning::run(&options),
         Benchmark::SubTrajectories(options) => sub_trajectories::run(&options),
         Benchmark::CorrectedMomentum(options) => corrected_momentum::run(&options),
+        Benchmark::Parts(options) => parts::run(&options),
         Benchmark::Lag(options) => lag::run(&options),
         Benchmark::Objectives(options) => objectives::run(&options),
         Benchmark::Curves(options) => curves::run(&options),
         Benchmark::Atlas(options) => atlas::run(&options),
+        Benchmark::Start(options) => soak::start::run(&options),
         Benchmark::Soak(command) => soak::run(&command),
         Benchmark::Lockstep(options) => lockstep::run(&options),
         Benchmark::Connections(options) => connections::run(&options),
         Benchmark::Rewards(options) => rewards::run(&options),
         Benchmark::Quality(options) => quality::run(&options),
+        Benchmark::Overhead(options) => overhead::run(&options),
+        Benchmark::Swarm(options) => swarm::run(&options),
+        Benchmark::Crowd(options) => crowd::run(&options),
+        Benchmark::Peers(options) => versus::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),
     }
 }

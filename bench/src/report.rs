@@ -115,6 +115,16 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     statistics::mean(values).unwrap_or(f64::NAN)
 }
 
+/// The median; not a number without values.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match (values.len(), values.len() / 2) {
+        (0, _) => f64::NAN,
+        (count, half) if count.is_multiple_of(2) => (values[half - 1] + values[half]) / 2.0,
+        (_, half) => values[half],
+    }
+}
+
 /// "0.0123 ± 0.0004", or the value alone.
 pub(crate) fn with_error(values: &[f64], digits: usize) -> String {
     let mean = mean(values);
@@ -160,6 +170,11 @@ mod tests {
     fn numbers_are_grouped_by_thousands() {
         let groups = [0, 12, 999, 1_000, 128_000, 1_234_567].map(grouped);
         assert_eq!(groups, ["0", "12", "999", "1,000", "128,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_median() {
+        assert!(median(Vec::new()).is_nan());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -14,7 +14,7 @@ use crate::figure::Scale;
 use crate::figure::lines::{self, Panel, Series};
 use crate::machine::Machine;
 use crate::report::{Outputs, Table, write};
-use crate::run::Tributary;
+use crate::run::{Tributary, end_well};
 
 /// Options of `rewards`.
 #[derive(Args, Serialize)]
@@ -92,17 +92,11 @@ fn measure(options: &Options, tributary: &Tributary, actors: u32, workers: u32) 
     let total = start + f64::from(options.seconds);
     fs::write(folder.path().join("worker.py"), WORKER)?;
     fs::write(folder.path().join("run.toml"), run_file(options, workers, total))?;
-    let output = Command::new(tributary.path())
+    let mut train = Command::new(tributary.path());
+    train
         .args(["train", "run.toml", "--run-dir", "run", "--actors", &actors.to_string()])
-        .current_dir(&folder)
-        .stdin(Stdio::null())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "tributary train ended with {}:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+        .current_dir(&folder);
+    end_well(&mut train)?;
     let rate = rate(&folder.path().join("run/metrics.jsonl"), start)?;
     let most = f64::from(actors * workers) * 1e3 / f64::from(options.delay);
     Ok(Row { actors, workers_each: workers, rate, efficiency: rate / most })
@@ -113,7 +107,7 @@ fn run_file(options: &Options, workers: u32, total: f64) -> String {
     format!(
         "[run]\nname = 'sleepers'\nseed = 1\n\
          [environment]\nkind = 'sequence'\nalphabet = 'ACGT'\nlength = 24\n\
-         [reward]\nkind = 'command'\ncommand = ['python3', 'worker.py', '{delay}']\n\
+         [reward]\nkind = 'command'\naudit = 0.0\ncommand = ['python3', 'worker.py', '{delay}']\n\
          workers = {workers}\n\
          [policy]\nhidden = [32]\n\
          [learner]\ntime = '{}s'\nbatch = 16\npublish_every = 50\n\

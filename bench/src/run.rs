@@ -49,16 +49,22 @@ impl Tributary {
         for change in changes {
             command.args(["--set", change]);
         }
-        let output = command.stdin(Stdio::null()).output()?;
-        ensure!(
-            output.status.success(),
-            "tributary train ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        end_well(&mut command)?;
         let text = std::fs::read_to_string(directory.join("summary.json"))?;
         Ok(Summary(serde_json::from_str(&text)?))
     }
+}
+
+/// Runs `tributary train` to its end.
+pub(crate) fn end_well(train: &mut Command) -> Result<()> {
+    let output = train.stdin(Stdio::null()).output()?;
+    ensure!(
+        output.status.success(),
+        "tributary train ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 impl Summary {

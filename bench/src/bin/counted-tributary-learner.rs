@@ -1,8 +1,10 @@
-//! The learner with the reward "counted", for `tributary-bench soak kill`.
+//! The learner with the rewards of benchmarks.
 
 #[path = "../counted.rs"]
 mod counted;
+#[path = "../tailed.rs"]
+mod tailed;
 
 fn main() -> std::process::ExitCode {
-    tributary_learner::main(counted::registry())
+    tributary_learner::main(tailed::with(counted::registry(), false))
 }

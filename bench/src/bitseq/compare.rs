@@ -14,6 +14,7 @@ use super::task;
 use crate::experiment::correlation::TestSet;
 use crate::experiment::{Experiment, Standing, Watch};
 use crate::machine::Machine;
+use crate::peers::python;
 use crate::report::{Outputs, Table, grouped, mean, seeds, with_error};
 
 /// Options of `bitseq compare`.
@@ -198,14 +199,7 @@ impl Watch for Follower<'_> {
 
 /// gfnx, in a process and an environment of its own, on the second core unless it is alone.
 fn peers(options: &Options, task: &Path, seed: u64) -> Result<Row> {
-    let setup = Command::new(options.peers.join("setup.sh"))
-        .arg("gfnx")
-        .stderr(Stdio::inherit())
-        .output()
-        .context("bench/peers/setup.sh; is this the root of the sources?")?;
-    ensure!(setup.status.success(), "the peer could not be installed");
-    let python = String::from_utf8(setup.stdout)?;
-    let mut child = Command::new(python.trim())
+    let mut child = Command::new(python(&options.peers, "gfnx")?)
         .arg(options.peers.join("gfnx_bitseq.py"))
         .arg(task)
         .args(["--trajectories", &options.trajectories.to_string()])

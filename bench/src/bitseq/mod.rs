@@ -2,7 +2,7 @@
 
 mod compare;
 mod modes;
-mod task;
+pub(crate) mod task;
 
 use anyhow::Result;
 use clap::Subcommand;

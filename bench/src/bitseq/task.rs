@@ -12,7 +12,7 @@ use crate::experiment::Experiment;
 use crate::report::write;
 
 /// gfnx's definition: 60 modes, log R = -3 d / 120.
-pub(super) const PER_BIT: &str = r#"
+pub(crate) const PER_BIT: &str = r#"
 [environment]
 kind = "sequence"
 construction = "any_position"
@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Writes the modes and test strings of this task.
-pub(super) fn export(task: &Task, path: &Path) -> Result<()> {
+pub(crate) fn export(task: &Task, path: &Path) -> Result<()> {
     let reward = &task.undelayed;
     let (modes, test_strings) = (reward.modes(), reward.test_set());
     let document = Document { bits: 120, word_bits: 8, exponent: 3.0, modes, test_strings };

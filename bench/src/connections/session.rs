@@ -4,20 +4,20 @@ use std::sync::Mutex;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Streaming;
 use tributary_common::ids::{PolicyVersion, Seq};
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
-use tributary_proto::convert::actor::{ActorEvent, Hello};
+use tributary_proto::convert::actor::ActorEvent;
 use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::convert::learner::{LearnerEvent, Welcome};
 use tributary_proto::credentials::Dialer;
-use tributary_proto::limits;
-use tributary_proto::v1::{ActorMessage, LearnerMessage, SubscribeRequest, WeightSet};
+use tributary_proto::v1::{ActorMessage, LearnerMessage};
+
+use crate::bare::{Bare, follow, hear};
 
 /// Trajectories in a batch.
 const BATCH: u64 = 4;
@@ -51,27 +51,9 @@ pub(super) struct Session {
 impl Session {
     /// Until the first credit.
     pub(super) async fn join(dialer: Dialer) -> Result<Self> {
-        let line = dialer.connect().await?;
-        let (up, messages) = mpsc::channel(16);
-        let hello = Hello {
-            attempt: None,
-            protocol: limits::PROTOCOL,
-            run: None,
-            software: "bench".to_owned(),
-            name: "bare".to_owned(),
-            host: "here".to_owned(),
-            process: std::process::id(),
-            threads: 1,
-            resume: None,
-            claims: vec![],
-        };
-        up.send(ActorEvent::Hello(hello).into()).await?;
-        let open = limits::sessions_client(line).open(ReceiverStream::new(messages)).await?;
-        let mut down = open.into_inner();
-        let LearnerEvent::Welcome(welcome) = hear(&mut down).await? else { bail!("not welcome") };
-        up.send(ActorEvent::Ready(welcome.fingerprints).into()).await?;
-        while !matches!(hear(&mut down).await?, LearnerEvent::Credit(_)) {}
-        let weights = tokio::spawn(follow(dialer, welcome.clone()));
+        let Bare { up, down, welcome, .. } =
+            Bare::join(&dialer, "bench", "bare".to_owned(), 16).await?;
+        let weights = tokio::spawn(follow(dialer, welcome.clone(), |_| ()));
         let _weights = AbortOnDropHandle::new(weights);
         Ok(Self { up, down, welcome: *welcome, _weights })
     }
@@ -114,23 +96,4 @@ impl Session {
             seconds: 0.0,
         }
     }
-}
-
-async fn hear(down: &mut Streaming<LearnerMessage>) -> Result<LearnerEvent> {
-    let message = down.message().await?.context("the learner ended the session")?;
-    Ok(message.try_into()?)
-}
-
-/// Reads the weights, as every actor does on a connection of its own.
-async fn follow(dialer: Dialer, welcome: Box<Welcome>) {
-    let request = SubscribeRequest {
-        run_id: welcome.run.0.to_vec(),
-        actor_id: welcome.identity.actor.0,
-        set: WeightSet::Ema.into(),
-        newer_than: None,
-    };
-    let Ok(line) = dialer.connect().await else { return };
-    let Ok(stream) = limits::weights_client(line).subscribe(request).await else { return };
-    let mut stream = stream.into_inner();
-    while let Ok(Some(_)) = stream.message().await {}
 }

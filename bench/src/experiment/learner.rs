@@ -147,7 +147,8 @@ impl Learner {
             Weights::Raw => raw,
             Weights::Ema => ema,
         };
-        self.published.push_back(Arc::new(Snapshot::new(Arc::clone(&self.network), weights)));
+        self.published
+            .push_back(Arc::new(Snapshot::new(Arc::clone(&self.network), (*weights).clone())));
         while self.published.len() > self.lag + 1 {
             self.published.pop_front();
         }
@@ -161,7 +162,7 @@ impl Learner {
             updates: self.trainer.step(),
             generated: self.generated,
             seconds,
-            policy: Snapshot::new(Arc::clone(&self.network), ema),
+            policy: Snapshot::new(Arc::clone(&self.network), (*ema).clone()),
             log_z: self.trainer.log_z(),
             mean_lag: self.lags as f64 / self.trained.max(1) as f64,
         })

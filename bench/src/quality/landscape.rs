@@ -11,7 +11,7 @@ use tributary_common::registry::Task;
 const LETTERS: [char; 4] = ['A', 'C', 'G', 'T'];
 
 /// Words over four letters, of one length, in the order of their letters.
-pub(super) struct Landscape {
+pub(crate) struct Landscape {
     log_rewards: Vec<f64>,
     objects: Vec<Object>,
     best: HashSet<Object>,
@@ -20,7 +20,7 @@ pub(super) struct Landscape {
 
 impl Landscape {
     /// Of a task whose objects are all words over ACGT of one length.
-    pub(super) fn new(task: &Task, target: &Target) -> Result<Self> {
+    pub(crate) fn new(task: &Task, target: &Target) -> Result<Self> {
         let list = task.environment.enumeration().context("objects that cannot be listed")?;
         let mut state = vec![0; task.environment.state_width()];
         let mut finished = Vec::new();
@@ -56,12 +56,12 @@ impl Landscape {
     }
 
     /// Words.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.objects.len()
     }
 
     /// Letters of a word.
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.length
     }
 
@@ -69,7 +69,7 @@ impl Landscape {
         &self.objects[index]
     }
 
-    pub(super) fn log_reward(&self, index: usize) -> f64 {
+    pub(crate) fn log_reward(&self, index: usize) -> f64 {
         self.log_rewards[index]
     }
 

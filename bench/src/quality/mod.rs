@@ -1,37 +1,44 @@
 //! How good a sampler is for what it has paid: exact distance and recall of the best against distinct
 //! objects that were measured, with different uses of each trajectory, beside searches of other kinds.
 
-mod landscape;
+pub(crate) mod landscape;
+mod peer;
 mod searches;
+mod subject;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tributary_common::exact::Target;
 use tributary_common::object::Object;
 
 use self::landscape::Landscape;
 use self::searches::Search;
-use crate::experiment::{Drawn, Experiment, Standing, Watch, ensure_taken, measure};
+use self::subject::{SUBJECTS, Subject};
+use crate::experiment::{Drawn, Experiment, Standing, Watch, measure};
 use crate::figure::Scale;
 use crate::figure::lines::{self, Panel, Series};
+use crate::kept::Kept;
 use crate::machine::Machine;
 use crate::parallel::in_parallel;
+use crate::peers;
 use crate::report::{Outputs, Table, grouped, seeds, with_error, write};
-use crate::tasks;
 
 /// Options of `quality`.
 #[derive(Args, Serialize)]
 pub(crate) struct Options {
     /// Seeds 1 to this
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     seeds: u64,
     /// Distinct objects that a run pays for at most
     #[arg(long, default_value_t = 50_000)]
     most: usize,
+    /// Updates of a run at most: who uses each trajectory more often draws fewer
+    #[arg(long, default_value_t = 6_000)]
+    most_updates: usize,
     /// Uses of each trajectory at most
     #[arg(long, default_value_t = 64)]
     most_uses: u32,
@@ -39,6 +46,21 @@ pub(crate) struct Options {
     #[arg(long, default_value = "examples")]
     #[serde(skip)]
     examples: PathBuf,
+    /// The table of RNA words, as bench/rna_words.py writes it
+    #[arg(long, default_value = "target/rna-words.tsv")]
+    #[serde(skip)]
+    rna: PathBuf,
+    /// Where the peers' set-up and runners are
+    #[arg(long, default_value = "bench/peers")]
+    #[serde(skip)]
+    peers: PathBuf,
+    /// Keep what was measured here, and measure nothing again that is kept: for a run that may be interrupted
+    #[arg(long)]
+    #[serde(skip)]
+    keep: Option<PathBuf>,
+    /// Without torchgfn, which is installed else
+    #[arg(long)]
+    without_peer: bool,
     /// Also draw the figure here, as SVG
     #[arg(long)]
     #[serde(skip)]
@@ -51,14 +73,11 @@ pub(crate) struct Options {
 /// Distinct objects paid for, at which is looked.
 const POINTS: [usize; 6] = [1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
 
-/// Powers of the measured value.
-const EXPONENTS: [u32; 2] = [3, 8];
-
 /// Trajectories of an update.
-const BATCH: u64 = 64;
+const BATCH: usize = 64;
 
 /// A run gives up when it has drawn so many times as many objects as it may pay for.
-const PATIENCE: usize = 8;
+const PATIENCE: usize = 5;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Method {
@@ -66,15 +85,19 @@ enum Method {
     Uses(u32),
     /// As before; only objects are kept, and letters are put at both ends.
     Objects(u32),
+    /// torchgfn, which trains so often on each trajectory.
+    Torchgfn(u32),
     Other(Search),
 }
 
-const METHODS: [Method; 8] = [
+const METHODS: [Method; 10] = [
     Method::Uses(1),
     Method::Uses(4),
     Method::Uses(16),
     Method::Uses(64),
     Method::Objects(16),
+    Method::Torchgfn(1),
+    Method::Torchgfn(16),
     Method::Other(Search::Genetic),
     Method::Other(Search::Metropolis),
     Method::Other(Search::Random),
@@ -86,6 +109,8 @@ impl Method {
             Self::Uses(1) => "each trajectory used once".to_owned(),
             Self::Uses(uses) => format!("each used {uses} times"),
             Self::Objects(uses) => format!("objects only, {uses} times"),
+            Self::Torchgfn(1) => "torchgfn, used once".to_owned(),
+            Self::Torchgfn(uses) => format!("torchgfn, replay, {uses} times"),
             Self::Other(Search::Genetic) => "genetic algorithm".to_owned(),
             Self::Other(Search::Metropolis) => "Metropolis-Hastings".to_owned(),
             Self::Other(Search::Random) => "random search".to_owned(),
@@ -94,29 +119,33 @@ impl Method {
 
     fn uses(self) -> u32 {
         match self {
-            Self::Uses(uses) | Self::Objects(uses) => uses,
+            Self::Uses(uses) | Self::Objects(uses) | Self::Torchgfn(uses) => uses,
             Self::Other(_) => 0,
         }
+    }
+
+    fn is_peer(self) -> bool {
+        matches!(self, Self::Torchgfn(_))
     }
 }
 
 struct Run {
-    exponent: u32,
+    subject: Subject,
     method: Method,
     seed: u64,
 }
 
 /// A curve.
-#[derive(Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 struct Row {
-    exponent: u32,
+    subject: String,
     method: String,
     seed: u64,
     points: Vec<Point>,
 }
 
 /// Where it stands when so many distinct objects are paid for.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 struct Point {
     paid: usize,
     drawn: usize,
@@ -130,15 +159,24 @@ struct Point {
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.most >= POINTS[0], "a run pays for at least {}", POINTS[0]);
     let mut runs = Vec::new();
-    for exponent in EXPONENTS {
-        for method in METHODS.into_iter().filter(|method| method.uses() <= options.most_uses) {
-            runs.extend((1..=options.seeds).map(|seed| Run { exponent, method, seed }));
+    let is_wanted = |method: &Method| {
+        method.uses() <= options.most_uses && !(method.is_peer() && options.without_peer)
+    };
+    for subject in SUBJECTS {
+        for method in METHODS.into_iter().filter(is_wanted) {
+            runs.extend((1..=options.seeds).map(|seed| Run { subject, method, seed }));
         }
+    }
+    if !options.without_peer {
+        peers::python(&options.peers, "torchgfn")?;
     }
     let machine = Machine::this();
     let name =
-        |run: &Run| format!("{}, exponent {}, seed {}", run.method.name(), run.exponent, run.seed);
-    let rows = in_parallel(&runs, options.outputs.threads, name, |run| run.measure(options))?;
+        |run: &Run| format!("{}: {}, seed {}", run.subject.name, run.method.name(), run.seed);
+    let settings = format!("{} {}", options.most, options.most_updates);
+    let kept = Kept::read(options.keep.as_deref(), &settings)?;
+    let measure = |run: &Run| kept.or_measured(|row| run.made(row), || run.measure(options));
+    let rows = in_parallel(&runs, options.outputs.threads, name, measure)?;
     options.outputs.json(&machine, options, &rows)?;
     if let Some(path) = &options.figure {
         write(path, &figure(&rows))?;
@@ -146,7 +184,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     options.outputs.section("quality", &text(options, &machine, &rows))
 }
 
+impl Options {
+    /// Trajectories that a run draws at most.
+    fn most_drawn(&self, uses: u32) -> usize {
+        (self.most * PATIENCE).min(self.most_updates * BATCH / uses.max(1) as usize)
+    }
+}
+
 impl Run {
+    /// Whether this is its row.
+    fn made(&self, row: &Row) -> bool {
+        row.subject == self.subject.name
+            && row.method == self.method.name()
+            && row.seed == self.seed
+    }
+
     fn measure(&self, options: &Options) -> Result<Row> {
         let experiment = self.experiment(options)?;
         let target = measure::target(&experiment.task)?;
@@ -158,6 +210,7 @@ impl Run {
                 search.run(&landscape, self.seed, &mut |word| counter.searched(word));
                 counter.points
             }
+            Method::Torchgfn(uses) => peer::run(options, &landscape, uses, self.seed)?,
             Method::Uses(_) | Method::Objects(_) => {
                 let mut follower = Follower { experiment: &experiment, target: &target, counter };
                 // How many updates it takes to pay for so much shows as it goes.
@@ -166,14 +219,20 @@ impl Run {
                 follower.counter.points
             }
         };
-        Ok(Row { exponent: self.exponent, method: self.method.name(), seed: self.seed, points })
+        Ok(Row {
+            subject: self.subject.name.to_owned(),
+            method: self.method.name(),
+            seed: self.seed,
+            points,
+        })
     }
 
     fn experiment(&self, options: &Options) -> Result<Experiment> {
-        let generated = options.most * PATIENCE;
+        let uses = self.method.uses();
+        let generated = options.most_drawn(uses);
         let mut changes = vec![
             format!("run.seed={}", self.seed),
-            format!("reward.exponent={}", self.exponent),
+            format!("reward.exponent={}", self.subject.exponent),
             format!("learner.generated={generated}"),
             format!("learner.batch={BATCH}"),
             format!("actor.batch={BATCH}"),
@@ -182,7 +241,6 @@ impl Run {
             "learner.log_z_initial=estimate".to_owned(),
             "exploration.epsilon=0.1".to_owned(),
         ];
-        let uses = self.method.uses();
         if uses > 1 {
             changes.push("replay.selector=uniform".to_owned());
             changes.push(format!("replay.samples_per_insert={uses}"));
@@ -191,9 +249,7 @@ impl Run {
             changes.push("replay.keep=objects".to_owned());
             changes.push("environment.construction=prepend_append".to_owned());
         }
-        let read = Experiment::read(tasks::TFBIND8, &changes, &options.examples);
-        ensure_taken(&read)?;
-        Ok(read?)
+        self.subject.read(&mut changes, options)
     }
 }
 
@@ -281,9 +337,9 @@ impl Watch for Follower<'_> {
 }
 
 fn figure(rows: &[Row]) -> String {
-    let panel = |exponent: u32, label: &str, value: &dyn Fn(&Point) -> Option<f64>| {
+    let panel = |subject: &str, label: &str, value: &dyn Fn(&Point) -> Option<f64>| {
         let mut series: Vec<Series> = Vec::new();
-        for row in rows.iter().filter(|row| row.exponent == exponent) {
+        for row in rows.iter().filter(|row| row.subject == subject) {
             if series.last().is_none_or(|last| last.name != row.method) {
                 series.push(Series { name: row.method.clone(), points: Vec::new() });
             }
@@ -299,7 +355,7 @@ fn figure(rows: &[Row]) -> String {
         }
         series.retain(|series| !series.points.is_empty());
         Panel {
-            title: format!("TFBind8, exponent {exponent}"),
+            title: subject.to_owned(),
             x_label: "distinct objects paid for".to_owned(),
             y_label: label.to_owned(),
             x_scale: Scale::Logarithmic,
@@ -307,14 +363,14 @@ fn figure(rows: &[Row]) -> String {
             series,
         }
     };
-    let recall = |exponent| panel(exponent, "recall of the best 1 %", &|point| Some(point.recall));
-    let distance = |exponent| panel(exponent, "exact TV", &|point| point.total_variation);
-    let panels = EXPONENTS.iter().flat_map(|&exponent| [recall(exponent), distance(exponent)]);
+    let recall = |subject| panel(subject, "recall of the best 1 %", &|point| Some(point.recall));
+    let distance = |subject| panel(subject, "exact TV", &|point| point.total_variation);
+    let panels = SUBJECTS.iter().flat_map(|subject| [recall(subject.name), distance(subject.name)]);
     lines::draw(&panels.collect::<Vec<_>>())
 }
 
 fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
-    let mut header = vec!["exponent", "method", "figure"];
+    let mut header = vec!["task", "method", "figure"];
     let names = ["1,000 paid", "2,000", "5,000", "10,000", "20,000", "50,000"];
     let shown = POINTS.iter().filter(|point| **point <= options.most).count();
     header.extend(&names[..shown]);
@@ -328,20 +384,21 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
             };
             (0..shown).map(cell).collect::<Vec<_>>()
         };
-        let head = |figure: &str| {
-            [group[0].exponent.to_string(), group[0].method.clone(), figure.to_owned()]
-        };
+        let head =
+            |figure: &str| [group[0].subject.clone(), group[0].method.clone(), figure.to_owned()];
         table.row(head("recall").into_iter().chain(cells(&|point| Some(point.recall))));
         if group[0].points.iter().any(|point| point.total_variation.is_some()) {
             table.row(head("TV").into_iter().chain(cells(&|point| point.total_variation)));
         }
     }
     format!(
-        "{table}\n{}, at most {} objects paid for; \"-\": not reached after {PATIENCE} times as many draws. Trajectory balance, \
-         batch {BATCH}, MLP 256x2, Adam at 1e-3 (log Z 0.1, from the first batch), epsilon 0.1, averaged weights. \
-         An object that comes again costs nothing. ({machine}; `make bench-quality`)",
+        "{table}\n{}, at most {} objects paid for; \"-\": not reached after {} updates or {PATIENCE} times as many draws. \
+         Trajectory balance, batch {BATCH}, MLP 256x2, Adam at 1e-3 (log Z 0.1, from the first batch), epsilon 0.1, \
+         averaged weights (0.998); torchgfn 2.4.1 with the same settings. An object that comes again costs \
+         nothing. ({machine}; `make bench-quality`)",
         seeds(options.seeds),
         grouped(options.most as u64),
+        grouped(options.most_updates as u64),
     )
 }
 

@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Asks one learner, over a new connection each time, as it may have been restarted.
-pub(super) struct Control {
+pub(crate) struct Control {
     runtime: Runtime,
     dialer: Dialer,
 }
 
 impl Control {
     /// With the token of the learner's run directory.
-    pub(super) fn new(address: &str, run_directory: &Path) -> Result<Self> {
+    pub(crate) fn new(address: &str, run_directory: &Path) -> Result<Self> {
         let token = Token::read(&run_directory.join("token"))?;
         let dialer = Credentials::default().or_token(Some(token)).dialer(address)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -32,7 +32,7 @@ impl Control {
     }
 
     /// The status now.
-    pub(super) fn status(&self) -> Result<StatusReply> {
+    pub(crate) fn status(&self) -> Result<StatusReply> {
         let ask = async {
             let mut control = limits::control_client(self.dialer.connect().await?);
             Ok::<_, anyhow::Error>(control.status(StatusRequest {}).await?.into_inner())
@@ -41,7 +41,7 @@ impl Control {
     }
 
     /// Asks until the answer is as it should be; the answer and how long it took.
-    pub(super) fn until(
+    pub(crate) fn until(
         &self,
         what: &str,
         patience: Duration,

@@ -43,7 +43,7 @@ impl Task {
     pub(super) const USUAL: Self =
         Self { hidden: "[64, 64]", batch: 64, samples_per_insert: 1.0, capacity: 20_000 };
 
-    fn run_file(&self, seed: u64) -> String {
+    pub(super) fn run_file(&self, seed: u64) -> String {
         let Self { hidden, batch, samples_per_insert, capacity } = self;
         format!(
             r#"[run]
@@ -184,7 +184,7 @@ fn learner(tributary: &Tributary) -> Command {
 }
 
 /// Waits until a learner listens; where.
-pub(super) fn listening(learner: &mut Process, folder: &Path) -> Result<String> {
+pub(crate) fn listening(learner: &mut Process, folder: &Path) -> Result<String> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         if let Some(status) = learner.ended()? {

@@ -2,13 +2,15 @@
 //! down. Each prints its figures and fails if a promise is not kept.
 
 mod books;
-mod control;
-mod crowd;
+pub(crate) mod control;
+pub(crate) mod crowd;
+mod flat;
 mod kill;
 mod memory;
-mod process;
+pub(crate) mod process;
 mod restart;
 mod slow;
+pub(crate) mod start;
 mod stop;
 mod straggler;
 mod sync;
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Slow(slow::Options),
     /// Adds an actor that runs at a hundredth of the speed of the others
     Straggler(straggler::Options),
+    /// Runs at full speed for an hour and looks whether memory grows
+    Flat(flat::Options),
     /// Looks at the system calls of a learner: the ledger's sync comes before the ack
     Sync(sync::Options),
 }
@@ -41,6 +45,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Restart(options) => restart::run(options),
         Command::Slow(options) => slow::run(options),
         Command::Straggler(options) => straggler::run(options),
+        Command::Flat(options) => flat::run(options),
         Command::Sync(options) => sync::run(options),
     }
 }

@@ -10,14 +10,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// A running program; killed when it is dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts a program whose output is added to `log`.
-    pub(super) fn start(mut command: Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         let child = command
             .env("NO_COLOR", "1")
@@ -29,26 +29,26 @@ impl Process {
         Ok(Self { child, log: log.to_owned() })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has said so far.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill(Pid::from_raw(i32::try_from(self.id())?), signal)?)
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// Waits for its end.
-    pub(super) fn end(&mut self, patience: Duration) -> Result<ExitStatus> {
+    pub(crate) fn end(&mut self, patience: Duration) -> Result<ExitStatus> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -62,7 +62,7 @@ impl Process {
     }
 
     /// The end of what it has said.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let words = self.words();
         let lines: Vec<&str> = words.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
@@ -78,7 +78,7 @@ impl Drop for Process {
 }
 
 /// Resident memory of a process in bytes; none once it is gone.
-pub(super) fn resident(id: u32) -> Option<u64> {
+pub(crate) fn resident(id: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)

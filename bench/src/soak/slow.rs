@@ -72,7 +72,7 @@ fn state(row: &tributary_proto::v1::ActorRow) -> ActorState {
 }
 
 /// Of the line through these points with the least squares.
-fn slope(points: &[(f64, f64)]) -> f64 {
+pub(super) fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::report::median;
 use crate::run::Tributary;
 
 /// A hypergrid and a batch size.
@@ -45,11 +46,7 @@ pub(crate) struct Figures {
 impl Figures {
     /// The median of each figure.
     pub(crate) fn median(all: &[Figures]) -> Figures {
-        let median = |figure: fn(&Figures) -> f64| {
-            let mut values: Vec<f64> = all.iter().map(figure).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
+        let median = |figure: fn(&Figures) -> f64| median(all.iter().map(figure).collect());
         Figures {
             ms_per_iteration: median(|f| f.ms_per_iteration),
             trajectories_per_second: median(|f| f.trajectories_per_second),

@@ -2,12 +2,12 @@
 //! thread, another instead of the trainer, and the world's disk instead of ledger and checkpoints.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tributary_common::estimate::EvaluationData;
@@ -33,10 +33,10 @@ use tributary_learner::intake::Intake;
 use tributary_learner::keeper::{Keeper, NothingKept};
 use tributary_learner::listener::connections::{Bounds, Connections};
 use tributary_learner::listener::guard::Guard;
-use tributary_learner::publish::{Newest, Publisher};
+use tributary_learner::publish::Publisher;
 use tributary_learner::replay::Replay;
 use tributary_learner::roster::Roster;
-use tributary_learner::service::{self, RunFacts, ServiceDeps};
+use tributary_learner::service::{self, Recorded, RunFacts, ServiceDeps};
 use tributary_learner::view::Observer;
 use tributary_learner::yields::Yields;
 
@@ -112,27 +112,8 @@ pub(crate) async fn run(world: Arc<World>) -> turmoil::Result {
         true => Arc::new(keeping),
         false => Arc::new(NothingKept),
     };
-    let deps = deps(parts, keeper, observer, arrivals, newest, known);
-    let connections = Arc::new(Connections::new(Bounds::of_grpc(1 << 16)));
-    let callers = Callers {
-        run: deps.facts.run_file.run.name.clone(),
-        certificates: false,
-        actor: None,
-        control: Token::of_bytes([0; 32]),
-    };
-    let guard = Guard { callers: Arc::new(callers), connections: Arc::clone(&connections) };
-    Ok(service::serve(network::listen(connections).await?, guard, deps).await?)
-}
-
-fn deps(
-    parts: Parts,
-    keeper: Arc<dyn Keeper>,
-    observer: Observer,
-    arrivals: mpsc::Sender<Arrival>,
-    newest: Newest,
-    known: Stream,
-) -> ServiceDeps {
-    ServiceDeps {
+    let findings = parts.findings()?;
+    let deps = ServiceDeps {
         lockstep: None,
         shared: None,
         facts: parts.facts,
@@ -142,10 +123,21 @@ fn deps(
         arrivals,
         newest,
         observer,
+        findings,
         records: broadcast::channel(1).0,
+        recorded: Recorded { path: PathBuf::new(), last: watch::channel(0).1 },
         drain: mpsc::channel(1).0,
         stop: CancellationToken::new(),
-    }
+    };
+    let connections = Arc::new(Connections::new(Bounds::of_grpc(1 << 16)));
+    let callers = Callers {
+        run: deps.facts.run_file.run.name.clone(),
+        certificates: false,
+        actor: None,
+        control: Token::of_bytes([0; 32]),
+    };
+    let guard = Guard { callers: Arc::new(callers), connections: Arc::clone(&connections) };
+    Ok(service::serve(network::listen(connections).await?, guard, deps).await?)
 }
 
 /// A run, built.
@@ -195,11 +187,15 @@ impl Parts {
         Ok(hand_over)
     }
 
-    pub(crate) fn ingest(&self, observer: &Observer) -> Result<Ingest, Box<dyn std::error::Error>> {
-        let Task { environment, undelayed, .. } = &self.task;
+    pub(crate) fn findings(&self) -> Result<Arc<Findings>, Box<dyn std::error::Error>> {
         let run_file = &self.facts.run_file;
         let data = EvaluationData::load(run_file, &self.task, Path::new(""))
             .map_err(|problems| format!("{} problems with data", problems.len()))?;
+        Ok(Arc::new(Findings::new(&run_file.evaluation, &self.task.environment, &data)))
+    }
+
+    pub(crate) fn ingest(&self, observer: &Observer) -> Result<Ingest, Box<dyn std::error::Error>> {
+        let Task { environment, undelayed, .. } = &self.task;
         let deps = IngestDeps {
             lockstep: None,
             ledger: Arc::default(),
@@ -209,7 +205,7 @@ impl Parts {
             board: Arc::clone(&observer.board),
             dead_letters: DeadLetters::new(Path::new("/dev/null")),
             yields: Yields::new(1, None),
-            findings: Arc::new(Findings::new(&run_file.evaluation, environment, &data)),
+            findings: self.findings()?,
         };
         Ok(Ingest::new(Intake::default(), deps))
     }
@@ -221,7 +217,8 @@ async fn train(publisher: Publisher, incarnation: u32, network: Arc<Network>) {
         let version = PolicyVersion { incarnation: Incarnation(incarnation), step };
         let values = network.initial_values(step);
         let weights = Weights { version, log_z: 0.0, generated: 0, values };
-        publisher.publish(weights.clone(), weights);
+        let weights = Arc::new(weights);
+        publisher.publish(Arc::clone(&weights), weights);
         sleep(PUBLISH_EVERY).await;
     }
 }
