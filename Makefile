@@ -16,8 +16,9 @@ PROGRAMS := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 EXPERIMENT := cargo run --locked --release -p tributary-bench --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-rna build train rna test test-cluster verify verify-licenses fix docs bench bench-learning \
-	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes bench-rna bench-quality \
+.PHONY: help setup setup-rna build train rna test test-cluster images dist verify verify-licenses fix docs bench bench-learning \
+	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes bench-rna bench-quality bench-crowd \
+	bench-peers bench-parts bench-start bench-hot bench-swarm bench-overhead \
 	soak soak-share clean
 
 help: ## list the commands
@@ -43,8 +44,17 @@ test: setup ## set up, build, and pass the tests
 	cargo build --locked --workspace
 	cargo test --locked --workspace
 
-test-cluster: setup ## test `tributary slurm` on a Slurm that it starts on this machine; skipped where Slurm is missing (10 minutes)
+test-cluster: setup ## test on a Slurm that it starts, the dashboard in a browser, the Helm chart, images and package, Prometheus and TensorBoard; skipped where tools are missing (15 minutes)
 	@scripts/test-cluster.sh
+	@scripts/test-dashboard.sh
+	@scripts/test-kubernetes.sh
+	@scripts/test-metrics.sh
+
+images: setup ## build the images tributary-actor and tributary-learner, with podman or docker
+	@scripts/package.sh images
+
+dist: setup ## make a package that runs where it is unpacked: target/tributary-VERSION-cpu-x86_64-linux.tar.gz
+	@scripts/package.sh dist
 
 verify: setup verify-licenses ## what CI checks besides the tests; changes no source file
 	cargo fmt --all --check
@@ -74,6 +84,16 @@ docs: ## write docs/run-file.md, the reference of the run file's keys, from the 
 bench: setup ## time training on three hypergrids (3 minutes)
 	cargo build --locked --release --workspace
 	cargo run --locked --release -p tributary-bench -- speed --json $(TARGET)/bench.json $(ARGS)
+
+bench-parts: setup ## time the hot parts, each against what the machine allows, for docs/performance.md (3 minutes)
+	$(EXPERIMENT) parts --json $(TARGET)/parts.json --page docs/performance.md $(ARGS)
+
+bench-start: setup ## how soon a run and an actor are at work, for docs/performance.md (1 minute)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench start --page docs/performance.md $(ARGS)
+
+bench-hot: setup ## micro-benchmarks of the hot parts (4 minutes)
+	cargo bench --locked -p tributary-bench --bench hot -- $(ARGS)
 
 bench-learning: setup ## train the examples with three seeds and compare with the bars (10 minutes)
 	cargo build --locked --workspace
@@ -112,8 +132,26 @@ bench-rna: setup setup-rna ## design RNA and compare with 100,000 random sequenc
 	$(TARGET)/release/tributary train examples/rna.toml --run-dir runs/bench-rna $(ARGS)
 	examples/rna-venv/bin/python bench/rna.py $(TARGET)/release/tributary runs/bench-rna
 
-bench-quality: setup ## quality for each object paid for, beside other searches, for docs/results.md (hours)
-	$(EXPERIMENT) quality --json $(TARGET)/quality.json --page docs/results.md --figure docs/figures/quality.svg $(ARGS)
+bench-quality: setup setup-rna ## quality for each object paid for, beside torchgfn and other searches, for docs/results.md (2 hours)
+	@mkdir -p target
+	examples/rna-venv/bin/python bench/rna_words.py target/rna-words.tsv
+	$(EXPERIMENT) quality --keep $(TARGET)/quality.jsonl --json $(TARGET)/quality.json --page docs/results.md --figure docs/figures/quality.svg $(ARGS)
+
+bench-crowd: setup ## whether more actors buy speed with waste, for docs/results.md (30 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench crowd --json $(TARGET)/crowd.json --page docs/results.md $(ARGS)
+
+bench-peers: setup ## time training beside gfnx and torchgfn, which it installs, for docs/performance.md (4 hours)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench peers --keep $(TARGET)/peers.jsonl --json $(TARGET)/peers.json --page docs/performance.md $(ARGS)
+
+bench-swarm: setup ## what one learner takes from up to 1,000 sessions at once, for docs/scale.md (10 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench swarm --json $(TARGET)/swarm.json --page docs/scale.md $(ARGS)
+
+bench-overhead: setup ## what it costs a run to be watched, for docs/operations.md (8 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench overhead --json $(TARGET)/overhead.json --page docs/operations.md $(ARGS)
 
 soak: setup ## the long proofs of reliability: simulated networks, real processes killed, stopped and slowed down (45 minutes)
 	cargo build --locked --release --workspace
