@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Streaming;
@@ -56,7 +56,11 @@ impl Link {
     pub(super) async fn connect(&mut self) -> Result<Connection, Break> {
         self.take_over();
         let (surroundings, dialer) = (self.surroundings.clone(), self.dialer.clone());
-        let line = self.meanwhile(async move { surroundings.connect(&dialer).await }).await?;
+        let connect =
+            async move { timeout(limits::HELLO_TIMEOUT, surroundings.connect(&dialer)).await };
+        let line = self.meanwhile(connect).await?;
+        // The system bounds neither a look-up of names nor what stands between it and the learner.
+        let line = line.map_err(|_| Break::lost("no connection comes about"))?;
         let channel = line.map_err(|error| Break::lost(self.dialer.explained(&error)))?;
         let line = channel.clone();
         let (up, outbox) = mpsc::channel(OUTBOX);
@@ -69,7 +73,7 @@ impl Link {
             Ok::<_, Break>((down, welcome))
         };
         let (down, welcome) = self
-            .meanwhile(tokio::time::timeout(limits::HELLO_TIMEOUT, open))
+            .meanwhile(timeout(limits::HELLO_TIMEOUT, open))
             .await?
             .map_err(|_| Break::lost("the learner does not answer hello"))??;
         let welcome = match welcome {

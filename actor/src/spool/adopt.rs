@@ -22,6 +22,8 @@ pub(crate) struct Adoption {
     left_alone: BTreeSet<PathBuf>,
     /// Runs of which a learner wanted nothing.
     other_runs: BTreeSet<RunId>,
+    /// The one that is taken next: locked already, so that nobody takes it meanwhile.
+    reserved: Option<(RunId, Place)>,
 }
 
 /// A spool that was taken over.
@@ -35,7 +37,7 @@ pub(crate) struct Adopted {
 impl Adoption {
     pub(crate) fn new(config: SpoolConfig) -> Self {
         let (left_alone, other_runs) = Default::default();
-        Self { config, run: None, left_alone, other_runs }
+        Self { config, run: None, left_alone, other_runs, reserved: None }
     }
 
     pub(crate) fn config(&self) -> &SpoolConfig {
@@ -57,26 +59,36 @@ impl Adoption {
 
     /// The first spool of the learner's run that nobody uses and that can be read.
     pub(crate) fn next(&mut self) -> Option<Adopted> {
-        for (run, folder) in spools(&self.config.folder, self.run) {
-            if self.other_runs.contains(&run) || self.left_alone.contains(&folder) {
-                continue;
-            }
-            // An error: it was removed since.
-            let Ok(Some(place)) = Place::lock(&folder) else { continue };
-            match read(&folder) {
+        while let Some((run, place)) = self.reserved.take().or_else(|| self.free()) {
+            match read(place.folder()) {
                 Ok(found) => return Some(Adopted { place, found, run }),
                 Err(error) => {
                     tracing::warn!(%error, "a spool is left alone");
-                    self.left_alone.insert(folder);
+                    self.left_alone.insert(place.folder().to_owned());
                 }
             }
         }
         None
     }
 
-    /// Whether there is one more.
+    /// Whether there seems to be one more; it is this actor's from now on.
     pub(crate) fn has_next(&mut self) -> bool {
-        self.next().is_some()
+        if self.reserved.is_none() {
+            self.reserved = self.free();
+        }
+        self.reserved.is_some()
+    }
+
+    /// Locks the first spool of the learner's run that nobody uses.
+    fn free(&self) -> Option<(RunId, Place)> {
+        let mut found = spools(&self.config.folder, self.run).into_iter();
+        found.find_map(|(run, folder)| {
+            if self.other_runs.contains(&run) || self.left_alone.contains(&folder) {
+                return None;
+            }
+            // An error: it was removed since.
+            Some((run, Place::lock(&folder).ok()??))
+        })
     }
 
     /// The learner does not take this spool, and never will.

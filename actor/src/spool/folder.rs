@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tributary_common::ids::{ActorId, RunId};
 
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// The folder of one spool, locked until this is dropped.
 #[derive(Debug)]

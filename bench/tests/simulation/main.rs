@@ -8,6 +8,7 @@ mod duplicates;
 mod faults;
 mod learner;
 mod network;
+mod no_connection;
 mod run;
 mod seeds;
 mod slow_peer;
