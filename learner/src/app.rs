@@ -394,7 +394,8 @@ impl App {
         self.workers.evaluator.join().await?;
         self.workers.writer.join().await?;
         self.stop.cancel();
-        if timeout(limits::SHUTDOWN_TIMEOUT, self.server).await.is_err() {
+        // Connections are cut off a little before.
+        if timeout(2 * limits::SHUTDOWN_TIMEOUT, self.server).await.is_err() {
             tracing::warn!("some connections did not close in time");
         }
         for thread in &mut self.workers.intake {

@@ -1,5 +1,5 @@
 //! One accepted connection, with or without TLS. It breaks by itself when no call of it was allowed in
-//! time.
+//! time, and when the listener is cut off.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 use tributary_proto::access::CertifiedName;
 
@@ -31,6 +31,7 @@ pub struct Peer {
 pub struct Connection {
     stream: Stream,
     peer: Peer,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Until it is admitted.
     patience: Option<Patience>,
 }
@@ -46,11 +47,19 @@ struct Patience {
 }
 
 impl Connection {
-    /// A connection that was accepted at `accepted` and must be admitted within `patience` of that.
-    pub(super) fn new(stream: Stream, peer: Peer, accepted: Instant, patience: Duration) -> Self {
+    /// A connection that was accepted at `accepted`, must be admitted within `patience` of that, and ends
+    /// with `cut`.
+    pub(super) fn new(
+        stream: Stream,
+        peer: Peer,
+        accepted: Instant,
+        patience: Duration,
+        cut: CancellationToken,
+    ) -> Self {
         let deadline = Box::pin(sleep_until(accepted + patience));
         let end = Box::pin(peer.ticket.end().clone().cancelled_owned());
-        Self { stream, peer, patience: Some(Patience { deadline, end }) }
+        let patience = Some(Patience { deadline, end });
+        Self { stream, peer, cut: Box::pin(cut.cancelled_owned()), patience }
     }
 
     /// Who is at the other end.
@@ -58,8 +67,11 @@ impl Connection {
         &self.peer
     }
 
-    /// Fails once the patience is over.
+    /// Fails once the patience is over, or the listener cut off.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.cut.as_mut().poll(context).is_ready() {
+            return Err(io::Error::new(ErrorKind::ConnectionAborted, "the server has ended"));
+        }
         let Some(patience) = &mut self.patience else { return Ok(()) };
         if self.peer.ticket.is_admitted() {
             self.patience = None;

@@ -35,6 +35,8 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
     connections: Arc<Connections>,
+    /// Time that open calls have once it has stopped.
+    last_calls: Duration,
 }
 
 impl Listener {
@@ -44,13 +46,21 @@ impl Listener {
         tls: Option<Arc<rustls::ServerConfig>>,
         connections: Arc<Connections>,
     ) -> Self {
-        Self { socket, tls: tls.map(TlsAcceptor::from), connections }
+        let (tls, last_calls) = (tls.map(TlsAcceptor::from), limits::SHUTDOWN_TIMEOUT);
+        Self { socket, tls, connections, last_calls }
     }
 
-    /// Accepts until `stop`; connections come out once their handshake is done.
+    /// Accepts until `stop`; connections come out once their handshake is done. Those that are still there
+    /// a while after `stop` are cut off: a peer that stands still keeps nobody waiting.
     pub fn accept(self, stop: CancellationToken) -> mpsc::Receiver<Connection> {
         let (ready, connections) = mpsc::channel(READY);
-        tokio::spawn(async move { stop.run_until_cancelled(self.run(&stop, ready)).await });
+        tokio::spawn(async move {
+            let cut = CancellationToken::new();
+            stop.run_until_cancelled(self.run(&stop, &cut, ready)).await;
+            drop(self.socket);
+            sleep(self.last_calls).await;
+            cut.cancel();
+        });
         connections
     }
 
@@ -62,7 +72,12 @@ impl Listener {
         ReceiverStream::new(self.accept(stop)).map(Ok)
     }
 
-    async fn run(&self, stop: &CancellationToken, ready: mpsc::Sender<Connection>) {
+    async fn run(
+        &self,
+        stop: &CancellationToken,
+        cut: &CancellationToken,
+        ready: mpsc::Sender<Connection>,
+    ) {
         let mut failures = 0;
         loop {
             let stream = match self.socket.accept().await {
@@ -84,9 +99,9 @@ impl Listener {
             // Small messages, acks above all, must not wait for more.
             let _ = stream.set_nodelay(true);
             let Some(ticket) = self.connections.enter(stop.child_token()) else { continue };
-            let (tls, ready) = (self.tls.clone(), ready.clone());
+            let (tls, ready, cut) = (self.tls.clone(), ready.clone(), cut.clone());
             tokio::spawn(async move {
-                if let Some(connection) = shake_hands(stream, tls, ticket, accepted).await {
+                if let Some(connection) = shake_hands(stream, tls, ticket, accepted, cut).await {
                     // Fails only when the server has stopped.
                     let _ = ready.send(connection).await;
                 }
@@ -100,11 +115,12 @@ async fn shake_hands(
     tls: Option<TlsAcceptor>,
     ticket: Ticket,
     accepted: Instant,
+    cut: CancellationToken,
 ) -> Option<Connection> {
     let Some(tls) = tls else {
         let peer = Peer { certificate: None, ticket: Arc::new(ticket) };
         let (stream, patience) = (Stream::Plain(stream), limits::PLAIN_ADMISSION_TIMEOUT);
-        return Some(Connection::new(stream, peer, accepted, patience));
+        return Some(Connection::new(stream, peer, accepted, patience, cut));
     };
     let handshake = timeout(limits::HANDSHAKE_TIMEOUT, tls.accept(stream));
     let stream = match ticket.end().run_until_cancelled(handshake).await? {
@@ -118,7 +134,7 @@ async fn shake_hands(
     let certificate = tls::certified_name(stream.get_ref().1);
     let peer = Peer { certificate, ticket: Arc::new(ticket) };
     let stream = Stream::Tls(Box::new(stream));
-    Some(Connection::new(stream, peer, accepted, limits::ADMISSION_TIMEOUT))
+    Some(Connection::new(stream, peer, accepted, limits::ADMISSION_TIMEOUT, cut))
 }
 
 fn is_of_one_connection(error: &Error) -> bool {
@@ -138,7 +154,32 @@ fn back_off(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::AsyncReadExt as _;
+    use tributary_proto::access::Role;
+
     use super::*;
+    use connections::Bounds;
+
+    #[tokio::test]
+    async fn a_peer_that_stands_still_is_cut_off_after_the_end_and_not_before() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let connections = Arc::new(Connections::new(Bounds::of_http()));
+        let listener = Listener::new(socket, None, connections);
+        let listener = Listener { last_calls: Duration::ZERO, ..listener };
+        let stop = CancellationToken::new();
+        let mut accepted = listener.accept(stop.clone());
+        let _peer = TcpStream::connect(address).await.unwrap();
+        let mut connection = accepted.recv().await.unwrap();
+        connection.peer().ticket.admit(Role::Actor, None).unwrap();
+        let mut byte = [0];
+        let early = timeout(Duration::from_millis(50), connection.read(&mut byte)).await;
+        assert!(early.is_err(), "{early:?}");
+        stop.cancel();
+        let end = timeout(Duration::from_secs(30), connection.read(&mut byte)).await.unwrap();
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+    }
 
     #[test]
     fn waits_after_failures_grow_to_their_cap() {
