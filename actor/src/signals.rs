@@ -3,6 +3,8 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+use tributary_proto::limits;
 
 use crate::Shutdown;
 
@@ -15,7 +17,11 @@ pub(crate) fn shutdown() -> io::Result<Shutdown> {
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;
         tokens.drain.cancel();
+        let first = Instant::now();
         either(&mut terminate, &mut interrupt).await;
+        while first.elapsed() < limits::SAME_SIGNAL {
+            either(&mut terminate, &mut interrupt).await;
+        }
         tokens.now.cancel();
     });
     Ok(shutdown)

@@ -1,6 +1,7 @@
 //! The program around a learner: command line, logs, signals, exit codes.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -8,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tributary_common::registry::Registry;
+use tributary_proto::limits;
 
 use crate::app::{self, Outcome};
 use crate::error::LearnerError;
@@ -91,11 +93,16 @@ fn listen_to_signals(interrupt: CancellationToken) -> Result<(), LearnerError> {
     let mut interrupts = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(no_signals)?;
     tokio::spawn(async move {
+        let mut last: Option<Instant> = None;
         loop {
             tokio::select! {
                 _ = interrupts.recv() => {}
                 _ = terminations.recv() => {}
             }
+            if last.is_some_and(|last| last.elapsed() < limits::SAME_SIGNAL) {
+                continue;
+            }
+            last = Some(Instant::now());
             if interrupt.is_cancelled() {
                 eprintln!("tributary-learner: a second signal; leaving at once");
                 std::process::exit(INTERRUPTED.into());

@@ -149,6 +149,9 @@ pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Graceful shutdown of a server, then connections are cut: hyper can wait for ever.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A signal that comes again within this time is the same wish to end: `timeout`, shells and service managers
+/// send it to a process and to its group.
+pub const SAME_SIGNAL: Duration = Duration::from_millis(300);
 /// First wait before connecting again, doubled with each failure, with full jitter.
 pub const BACK_OFF_BASE: Duration = Duration::from_millis(500);
 /// Longest wait before connecting again.

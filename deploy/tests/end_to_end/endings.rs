@@ -27,6 +27,8 @@ fn a_killed_actor_is_started_again_and_the_run_ends_well() {
 fn an_interrupted_run_keeps_its_weights() {
     let mut training = Training::start(&grid(ENDLESS), &["--actors", "2"]);
     training.is_training();
+    // As `timeout` does, which signals the process and then its group.
+    training.signal(Signal::SIGINT);
     training.signal(Signal::SIGINT);
     let status = training.end();
     assert_eq!(status.code(), Some(130), "{}", training.words());
