@@ -117,7 +117,7 @@ pub(crate) static CASES: [Case; 11] = [
 impl Case {
     /// Whether this program can do it with its own public pieces.
     pub(crate) fn suits(&self, program: Program) -> bool {
-        // torchgfn has no transformer over the words of a bit sequence.
+        // torchgfn has no benchmark of bit sequences with a transformer.
         !(matches!(self.work, Kind::Bitseq) && program == Program::Torchgfn)
     }
 
