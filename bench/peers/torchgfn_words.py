@@ -1,8 +1,8 @@
 """Trains torchgfn's trajectory balance on words of four letters and says how good it is for what it paid.
 
 Uses torchgfn's bit sequences of two bits a word (four letters, appended), its sampler, replay buffer, network and loss
-as they are; only the reward is a table, letters are one-hot, and the policy that is compared is averaged as
-Tributary's is. The task file, which Tributary writes, holds log R of each word: the letters of word `i` are its digits
+as they are; only the reward is a table, letters are one-hot, and the policy that is compared is an average
+whose decay grows to Tributary's. The task file, which Tributary writes, holds log R of each word: the letters of word `i` are its digits
 to the base 4, the first letter the lowest.
 
 One line of JSON goes to standard output for each number of distinct words that was paid for.

@@ -23,6 +23,13 @@ pub(crate) struct Svg {
     body: String,
 }
 
+/// How a curve is drawn.
+#[derive(Clone, Copy)]
+pub(crate) struct Pen {
+    pub(crate) colour: &'static str,
+    pub(crate) is_dashed: bool,
+}
+
 /// Where a text is attached to its point.
 #[derive(Clone, Copy)]
 pub(crate) enum Anchor {
@@ -43,10 +50,11 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn polyline(&mut self, points: &[(f64, f64)], colour: &str, width: f64) {
-        let path = path(points);
+    pub(crate) fn polyline(&mut self, points: &[(f64, f64)], pen: Pen, width: f64) {
+        let (path, Pen { colour, is_dashed }) = (path(points), pen);
+        let dashes = if is_dashed { r#" stroke-dasharray="6 4""# } else { "" };
         self.put(&format!(
-            r#"<path d="{path}" stroke="{colour}" stroke-width="{width}" fill="none" stroke-linejoin="round"/>"#
+            r#"<path d="{path}" stroke="{colour}" stroke-width="{width}" fill="none" stroke-linejoin="round"{dashes}/>"#
         ));
     }
 
