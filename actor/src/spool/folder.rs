@@ -18,12 +18,17 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Makes the folder of an actor that is new; for this user only, because of its secret.
+    /// Makes the folder of an actor that is new; for this user only, because of its secret. It is locked
+    /// before it has its name: who looks for spools that nobody uses never finds it.
     pub(crate) fn create(root: &Path, run: RunId, actor: ActorId) -> io::Result<Self> {
-        let folder = root.join(run.to_string()).join(actor.to_string());
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let place = Self::lock(&folder)?;
-        place.ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, "another actor uses it"))
+        let run = root.join(run.to_string());
+        let (new, folder) = (run.join(format!("{actor}.new")), run.join(actor.to_string()));
+        DirBuilder::new().recursive(true).mode(0o700).create(&new)?;
+        let place = Self::lock(&new)?;
+        let place = place
+            .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, "another actor uses it"))?;
+        fs::rename(&new, &folder)?;
+        Ok(Self { folder, ..place })
     }
 
     /// Locks a folder that is there; none if another process has it.
@@ -86,4 +91,36 @@ fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     let mut named: Vec<_> = named.collect();
     named.sort();
     named
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_looks_for_spools_takes_none_that_is_being_made() {
+        let root = tempfile::tempdir().unwrap();
+        let (run, is_over) = (RunId([1; 16]), AtomicBool::new(false));
+        let made = thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Relaxed) {
+                        for (_, folder) in spools(root.path(), None) {
+                            assert!(!matches!(Place::lock(&folder), Ok(Some(_))), "it was free");
+                        }
+                    }
+                });
+            }
+            let create = |actor| Place::create(root.path(), run, ActorId(actor));
+            let made: Vec<_> = (1..=500).map(create).collect();
+            is_over.store(true, Relaxed);
+            made
+        });
+        let failed: Vec<_> = made.iter().filter_map(|place| place.as_ref().err()).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+    }
 }
