@@ -62,6 +62,13 @@ struct State {
     rounds: u64,
 }
 
+impl State {
+    fn close_intake(&mut self) {
+        self.intake_closed = true;
+        self.replay.close();
+    }
+}
+
 impl HandOver {
     /// Over an empty replay.
     pub fn new(replay: Replay) -> Self {
@@ -168,7 +175,9 @@ impl HandOver {
         for sound in round {
             state.replay.insert(sound);
         }
-        state.intake_closed = count();
+        if count() {
+            state.close_intake();
+        }
         state.rounds += 1;
         self.data.notify_all();
     }
@@ -209,7 +218,7 @@ impl HandOver {
 
     /// No more trajectories are taken.
     pub fn close_intake(&self) {
-        lock(&self.state).intake_closed = true;
+        lock(&self.state).close_intake();
         self.data.notify_all();
         self.room.notify_all();
     }

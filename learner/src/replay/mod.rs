@@ -124,6 +124,7 @@ pub struct Replay {
     initial: Initial,
     picked: Vec<usize>,
     newest: Vec<usize>,
+    is_closed: bool,
     counters: Counters,
 }
 
@@ -152,6 +153,7 @@ impl Replay {
             initial: Initial::default(),
             picked: Vec::new(),
             newest: Vec::new(),
+            is_closed: false,
             counters: Counters::default(),
         })
     }
@@ -289,9 +291,15 @@ impl Replay {
     /// Whether [`sample`](Self::sample) gives a batch, but for those whose path is too old.
     pub fn may_sample(&self) -> bool {
         let Shares { replayed, online, .. } = self.shares;
-        let is_whole = self.selector.ready() >= replayed && self.fresh.count() >= online;
-        let is_overdue = self.limiter.is_overdue() && self.selector.ready() > 0;
-        self.limiter.may_sample() && (is_whole || is_overdue)
+        let ready = self.selector.ready();
+        let is_whole = if self.is_closed { ready > 0 } else { ready >= replayed };
+        let is_fit = is_whole && self.fresh.count() >= online;
+        self.limiter.may_sample() && (is_fit || self.limiter.is_overdue() && ready > 0)
+    }
+
+    /// No new trajectories will make a batch whole: what is owed is drawn of as few as there are.
+    pub fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// Trajectories of a batch that were inserted; the others are of a data set.

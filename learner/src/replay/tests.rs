@@ -94,6 +94,24 @@ fn fifo_uses_each_in_order_of_arrival_and_so_often() {
 }
 
 #[test]
+fn what_is_owed_when_no_more_come_is_drawn_also_of_few() {
+    let (mut replay, mut samples) = (replay(SelectorKind::Fifo, 100, 3.0, 2), Samples::default());
+    let mut draw = |replay: &mut Replay| {
+        replay.sample(0, &mut stream(1), &mut samples).then(|| samples.ordinals.clone())
+    };
+    (0..2).for_each(|i| insert(&mut replay, i));
+    assert_eq!([draw(&mut replay), draw(&mut replay)], [Some(vec![0, 1]), Some(vec![0, 1])]);
+    insert(&mut replay, 2);
+    assert_eq!(
+        [draw(&mut replay), draw(&mut replay)],
+        [Some(vec![0, 1]), None],
+        "waits for others"
+    );
+    replay.close();
+    assert_eq!([draw(&mut replay), draw(&mut replay)], [Some(vec![2, 2]), None]);
+}
+
+#[test]
 fn uniform_draws_any_resident_alike() {
     let mut replay = replay(SelectorKind::Uniform, 8, 1000.0, 4);
     (0..20).for_each(|i| insert(&mut replay, i));
