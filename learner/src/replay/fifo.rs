@@ -77,12 +77,14 @@ impl Selector for Fifo {
         self.queue.len()
     }
 
-    fn pick(&mut self, _: &mut Stream) -> Option<usize> {
-        let (_, slot) = self.queue.pop_first()?;
-        self.places[slot].left -= 1;
-        if self.places[slot].left > 0 {
-            self.queue_up(slot);
+    fn pick(&mut self, count: usize, _: &mut Stream, picked: &mut Vec<usize>) {
+        for _ in 0..count {
+            let Some((_, slot)) = self.queue.pop_first() else { return };
+            self.places[slot].left -= 1;
+            if self.places[slot].left > 0 {
+                self.queue_up(slot);
+            }
+            picked.push(slot);
         }
-        Some(slot)
     }
 }

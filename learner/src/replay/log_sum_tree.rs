@@ -41,23 +41,32 @@ impl LogSumTree {
         }
     }
 
-    /// The slot at which the running sum of the weights passes the fraction `along` in [0, 1) of
-    /// their total: a slot in proportion to its weight when `along` is uniform. None without weight.
-    pub(super) fn draw(&self, mut along: f64) -> Option<usize> {
+    /// Appends, for each of these fractions in [0, 1), the slot at which the running sum of the
+    /// weights passes that part of their total: a slot in proportion to its weight when the fraction
+    /// is uniform. Nothing without weight.
+    ///
+    /// They go down level by level, side by side and without a branch, so that the waits for memory
+    /// overlap.
+    pub(super) fn draw(&self, fractions: &[f64], slots: &mut Vec<usize>) {
         if self.log_total() == f64::NEG_INFINITY {
-            return None;
+            return;
         }
-        let mut node = 1;
-        while node < self.slots() {
-            let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
-            let share = (left - self.nodes[node]).exp();
-            let to_left = right == f64::NEG_INFINITY || left != f64::NEG_INFINITY && along < share;
-            along = if to_left { along / share } else { (along - share) / (1.0 - share) };
-            // Rounding may leave [0, 1), and 0 / 0 where one side is all but everything.
-            along = if along.is_nan() { 0.0 } else { along.clamp(0.0, 1.0) };
-            node = 2 * node + usize::from(!to_left);
+        let mut ways: Vec<(usize, f64)> = fractions.iter().map(|&along| (1, along)).collect();
+        for _ in 0..self.slots().ilog2() {
+            ways.iter_mut().for_each(|way| *way = self.down(*way));
         }
-        Some(node - self.slots())
+        slots.extend(ways.iter().map(|(node, _)| node - self.slots()));
+    }
+
+    /// The child of a node in which the fraction `along` of its weight lies, and the fraction there.
+    fn down(&self, (node, along): (usize, f64)) -> (usize, f64) {
+        let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
+        let share = (left - self.nodes[node]).exp();
+        let is_left = (right == f64::NEG_INFINITY) | (left != f64::NEG_INFINITY) & (along < share);
+        let side = usize::from(!is_left);
+        let along = (along - [0.0, share][side]) / [share, 1.0 - share][side];
+        // Rounding may leave [0, 1], and 0 / 0 where one side is all but everything.
+        (2 * node + side, along.max(0.0).min(1.0))
     }
 }
 
@@ -72,20 +81,26 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn draw(tree: &LogSumTree, along: f64) -> Option<usize> {
+        let mut slots = Vec::new();
+        tree.draw(&[along], &mut slots);
+        slots.first().copied()
+    }
+
     #[test]
     fn draws_are_where_the_running_sum_passes() {
         let mut tree = LogSumTree::new(5);
-        assert_eq!((tree.slots(), tree.draw(0.5)), (8, None));
+        assert_eq!((tree.slots(), draw(&tree, 0.5)), (8, None));
         // Weights 1, 0, 2, 5 of 8.
         for (slot, weight) in [(0, 1f64), (1, 0.0), (2, 2.0), (4, 5.0)] {
             tree.set(slot, weight.ln());
         }
         let places = [(0.0, 0), (0.124, 0), (0.126, 2), (0.374, 2), (0.376, 4), (0.999, 4)];
         for (along, slot) in places {
-            assert_eq!(tree.draw(along), Some(slot), "{along}");
+            assert_eq!(draw(&tree, along), Some(slot), "{along}");
         }
         tree.set(4, f64::NEG_INFINITY);
-        assert_eq!(tree.draw(0.999), Some(2));
+        assert_eq!(draw(&tree, 0.999), Some(2));
     }
 
     #[test]
@@ -93,10 +108,10 @@ mod tests {
         let mut tree = LogSumTree::new(4);
         tree.set(0, -1e4);
         tree.set(1, -1e4 + 3f64.ln());
-        assert_eq!((tree.draw(0.24), tree.draw(0.26)), (Some(0), Some(1)));
+        assert_eq!((draw(&tree, 0.24), draw(&tree, 0.26)), (Some(0), Some(1)));
         tree.set(3, 1e4);
-        assert_eq!((tree.draw(0.0), tree.draw(0.999_999)), (Some(3), Some(3)));
+        assert_eq!((draw(&tree, 0.0), draw(&tree, 0.999_999)), (Some(3), Some(3)));
         tree.set(3, f64::NEG_INFINITY);
-        assert_eq!((tree.draw(0.24), tree.draw(0.26)), (Some(0), Some(1)));
+        assert_eq!((draw(&tree, 0.24), draw(&tree, 0.26)), (Some(0), Some(1)));
     }
 }

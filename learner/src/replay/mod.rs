@@ -68,8 +68,8 @@ trait Selector: Send {
     /// many times over where each has many uses.
     fn ready(&self) -> usize;
 
-    /// A resident; none if there is nobody to pick.
-    fn pick(&mut self, stream: &mut Stream) -> Option<usize>;
+    /// Appends so many residents; fewer if there is nobody to pick.
+    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<usize>);
 
     /// Adds what does not follow from the run file and the residents.
     fn save(&self, columns: &mut Columns);
@@ -78,7 +78,7 @@ trait Selector: Send {
     fn restore(&mut self, columns: &Columns) -> Result<(), BadColumns>;
 
     /// These were trained on, with these squared residuals of trajectory balance, in squared nats.
-    fn trained(&mut self, _slots: &[usize], _squared_residuals: &[f64]) {}
+    fn trained(&mut self, _losses: &mut dyn Iterator<Item = (usize, f64)>) {}
 }
 
 fn selector(config: &run_file::Replay) -> Box<dyn Selector> {
@@ -335,28 +335,34 @@ impl Replay {
 
     /// The newest of those not yet trained on for their share of the batch, then the selector's.
     fn pick(&mut self, stream: &mut Stream) {
+        let Shares { replayed, online, initial } = self.shares;
         self.picked.clear();
-        self.newest.clear();
-        if self.online_probability > 0.0 {
-            let batch = self.shares.replayed + self.shares.initial;
-            self.newest.extend(self.residents.newest().take(batch));
-        }
-        while self.picked.len() < self.shares.replayed {
-            let is_online = self.picked.len() < self.shares.online;
-            let slot = if is_online { self.fresh.newest() } else { None };
-            let Some(slot) = slot.or_else(|| self.pick_any(stream)) else { return };
-            if let Some(resident) = self.residents.get(slot) {
-                self.fresh.remove(resident.ordinal);
-            }
+        while self.picked.len() < online {
+            let Some(slot) = self.fresh.newest() else { break };
             self.picked.push(slot);
+            self.trains_on(slot);
+        }
+        let promised = self.picked.len();
+        if self.online_probability > 0.0 {
+            self.newest.clear();
+            self.newest.extend(self.residents.newest().take(replayed + initial));
+            for _ in promised..replayed {
+                if stream.uniform() < self.online_probability {
+                    self.picked.push(self.newest[stream.below(self.newest.len())]);
+                }
+            }
+        }
+        self.selector.pick(replayed - self.picked.len(), stream, &mut self.picked);
+        if self.fresh.count() > 0 {
+            (promised..self.picked.len()).for_each(|i| self.trains_on(self.picked[i]));
         }
     }
 
-    fn pick_any(&mut self, stream: &mut Stream) -> Option<usize> {
-        if self.online_probability > 0.0 && stream.uniform() < self.online_probability {
-            return Some(self.newest[stream.below(self.newest.len())]);
+    /// This resident is no longer among those not yet trained on.
+    fn trains_on(&mut self, slot: usize) {
+        if let Some(resident) = self.residents.get(slot) {
+            self.fresh.remove(resident.ordinal);
         }
-        self.selector.pick(stream)
     }
 
     /// Copies a resident to the samples and says which path it is to be trained on with.
@@ -385,9 +391,7 @@ impl Replay {
         let resident = |(&ordinal, &residual): (&u64, &f64)| {
             self.residents.with_ordinal(ordinal).map(|slot| (slot, residual))
         };
-        let (slots, residuals): (Vec<usize>, Vec<f64>) =
-            ordinals.iter().zip(squared_residuals).filter_map(resident).unzip();
-        self.selector.trained(&slots, &residuals);
+        self.selector.trained(&mut ordinals.iter().zip(squared_residuals).filter_map(resident));
     }
 
     /// Trajectories that are kept.

@@ -87,20 +87,20 @@ impl Selector for Prioritized {
         self.residents
     }
 
-    fn pick(&mut self, stream: &mut Stream) -> Option<usize> {
-        self.tree.draw(stream.uniform())
+    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<usize>) {
+        let fractions: Vec<f64> = (0..count).map(|_| stream.uniform()).collect();
+        self.tree.draw(&fractions, picked);
     }
 
-    fn trained(&mut self, slots: &[usize], squared_residuals: &[f64]) {
+    fn trained(&mut self, losses: &mut dyn Iterator<Item = (usize, f64)>) {
         if self.priority != Priority::Loss {
             return;
         }
-        let losses = || squared_residuals.iter().copied().filter(|loss| loss.is_finite());
-        self.untrained = losses().reduce(f64::max).unwrap_or(self.untrained);
-        for (&slot, &loss) in slots.iter().zip(squared_residuals) {
-            if loss.is_finite() {
-                self.tree.set(slot, self.log_weight_of_loss(loss));
-            }
+        let mut largest: Option<f64> = None;
+        for (slot, loss) in losses.filter(|(_, loss)| loss.is_finite()) {
+            largest = Some(largest.map_or(loss, |largest| largest.max(loss)));
+            self.tree.set(slot, self.log_weight_of_loss(loss));
         }
+        self.untrained = largest.unwrap_or(self.untrained);
     }
 }

@@ -1,6 +1,6 @@
 //! The trajectories that replay holds, each in a slot of its own.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use foldhash::{HashMap, HashMapExt};
 use tributary_common::ids::PolicyVersion;
@@ -37,8 +37,9 @@ pub(super) struct Resident {
 pub(super) struct Residents {
     slots: Vec<Option<Resident>>,
     free: Vec<usize>,
-    /// Slots by ordinal.
-    by_age: BTreeMap<u64, usize>,
+    count: usize,
+    /// Ordinal and slot of each, the oldest first; also of some who have left, but never in front.
+    by_age: VecDeque<(u64, usize)>,
     /// The slot of the newest with each object, where that is asked for.
     by_object: Option<HashMap<u64, usize>>,
 }
@@ -50,15 +51,18 @@ impl Residents {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_age.len()
+        self.count
     }
 
+    /// Its ordinal is larger than any before.
     pub(super) fn insert(&mut self, resident: Resident) -> usize {
         let slot = self.free.pop().unwrap_or(self.slots.len());
         if slot == self.slots.len() {
             self.slots.push(None);
         }
-        self.by_age.insert(resident.ordinal, slot);
+        self.forget_who_left();
+        self.by_age.push_back((resident.ordinal, slot));
+        self.count += 1;
         if let Some(by_object) = &mut self.by_object {
             by_object.insert(resident.object, slot);
         }
@@ -69,7 +73,10 @@ impl Residents {
     pub(super) fn remove(&mut self, slot: usize) -> Option<Resident> {
         let resident = self.slots.get_mut(slot)?.take()?;
         self.free.push(slot);
-        self.by_age.remove(&resident.ordinal);
+        self.count -= 1;
+        while self.by_age.front().is_some_and(|&of| !self.is_here(of)) {
+            self.by_age.pop_front();
+        }
         if let Some(by_object) = &mut self.by_object
             && by_object.get(&resident.object) == Some(&slot)
         {
@@ -87,16 +94,32 @@ impl Residents {
     }
 
     pub(super) fn oldest(&self) -> Option<usize> {
-        self.by_age.first_key_value().map(|(_, &slot)| slot)
+        self.by_age.front().map(|&(_, slot)| slot)
     }
 
     /// The newest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = usize> {
-        self.by_age.values().rev().copied()
+        let here = self.by_age.iter().rev().filter(|&&of| self.is_here(of));
+        here.map(|&(_, slot)| slot)
     }
 
     pub(super) fn with_ordinal(&self, ordinal: u64) -> Option<usize> {
-        self.by_age.get(&ordinal).copied()
+        let place = self.by_age.binary_search_by_key(&ordinal, |&(ordinal, _)| ordinal).ok()?;
+        let of = self.by_age[place];
+        self.is_here(of).then_some(of.1)
+    }
+
+    fn is_here(&self, (ordinal, slot): (u64, usize)) -> bool {
+        self.get(slot).is_some_and(|resident| resident.ordinal == ordinal)
+    }
+
+    /// Keeps those who have left fewer than those who are here.
+    fn forget_who_left(&mut self) {
+        if self.by_age.len() > 2 * self.count + 64 {
+            let mut by_age = std::mem::take(&mut self.by_age);
+            by_age.retain(|&of| self.is_here(of));
+            self.by_age = by_age;
+        }
     }
 
     /// All with their slots, by slot.
@@ -133,8 +156,10 @@ impl Residents {
             if let Some(by_object) = &mut self.by_object {
                 by_object.insert(resident.object, slot);
             }
-            let older = self.by_age.insert(resident.ordinal, slot);
-            if older.is_some() || self.slots[slot].replace(resident).is_some() {
+            let is_twice = self.by_age.back().is_some_and(|last| last.0 == resident.ordinal);
+            self.by_age.push_back((resident.ordinal, slot));
+            self.count += 1;
+            if is_twice || self.slots[slot].replace(resident).is_some() {
                 return false;
             }
         }
@@ -148,5 +173,55 @@ impl Residents {
     /// The newest with this object; none unless they are to be found.
     pub(super) fn with_object(&self, object: u64) -> Option<usize> {
         self.by_object.as_ref()?.get(&object).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use tributary_common::random::{Purpose, Stream};
+
+    fn resident(ordinal: u64) -> Resident {
+        Resident {
+            ordinal,
+            actions: Packed::new(&[]),
+            log_reward: 0.0,
+            policy: PolicyVersion::default(),
+            object: 0,
+            kind: TrajectoryKind::Forward,
+            seconds: 0.0,
+            uses: 1,
+            used: 0,
+            is_stale: false,
+        }
+    }
+
+    #[test]
+    fn they_are_found_by_age_whoever_left() {
+        let (mut residents, mut model) = (Residents::new(false), BTreeMap::new());
+        let mut random = Stream::new(1, Purpose::Walk, 0, 0);
+        for ordinal in 0..3_000 {
+            model.insert(ordinal, residents.insert(resident(ordinal)));
+            // Up to two leave, mostly not the oldest: few are left for long, one for ever.
+            for _ in 0..random.below(3) {
+                let place = 1 + random.below(model.len());
+                let Some((&gone, &slot)) = model.iter().nth(place) else { continue };
+                model.remove(&gone);
+                assert_eq!(residents.remove(slot).map(|resident| resident.ordinal), Some(gone));
+                assert_eq!(residents.with_ordinal(gone), None);
+            }
+            assert_eq!(residents.len(), model.len());
+            assert_eq!(residents.oldest(), model.first_key_value().map(|(_, &slot)| slot));
+            assert!(residents.newest().eq(model.values().rev().copied()));
+            assert!(model.iter().all(|(&of, &slot)| residents.with_ordinal(of) == Some(slot)));
+        }
+        assert!(model.len() < 200, "{} are left: none of them is between many", model.len());
+        assert!(residents.by_age.len() <= 2 * residents.len() + 65, "{}", residents.by_age.len());
+        while let Some(oldest) = residents.oldest() {
+            residents.remove(oldest);
+        }
+        assert_eq!((residents.len(), residents.by_age.len()), (0, 0));
     }
 }

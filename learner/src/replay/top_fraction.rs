@@ -150,10 +150,12 @@ impl Selector for TopFraction {
         self.best.members.len() + self.rest.members.len()
     }
 
-    fn pick(&mut self, stream: &mut Stream) -> Option<usize> {
-        let from_best = stream.uniform() < self.share || self.rest.members.len() == 0;
-        let from_best = from_best && self.best.members.len() > 0;
-        self.part(from_best).members.draw(stream)
+    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<usize>) {
+        picked.extend((0..count).filter_map(|_| {
+            let from_best = stream.uniform() < self.share || self.rest.members.len() == 0;
+            let from_best = from_best && self.best.members.len() > 0;
+            self.part(from_best).members.draw(stream)
+        }));
     }
 }
 

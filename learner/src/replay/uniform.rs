@@ -32,7 +32,7 @@ impl Selector for Uniform {
         self.0.len()
     }
 
-    fn pick(&mut self, stream: &mut Stream) -> Option<usize> {
-        self.0.draw(stream)
+    fn pick(&mut self, count: usize, stream: &mut Stream, picked: &mut Vec<usize>) {
+        picked.extend((0..count).filter_map(|_| self.0.draw(stream)));
     }
 }

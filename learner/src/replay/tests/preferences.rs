@@ -10,11 +10,13 @@ const DRAWS: u32 = 20_000;
 
 /// Fails when draws do not follow the probabilities: chi-square, at a level of about 1e-6.
 fn assert_follows(seed: u64, selector: &mut dyn Selector, probabilities: &[f64]) {
-    let mut random = stream(seed);
+    let (mut random, mut picked) = (stream(seed), Vec::new());
     let mut counts = vec![0u32; probabilities.len()];
-    for _ in 0..DRAWS {
-        counts[selector.pick(&mut random).unwrap()] += 1;
+    while picked.len() < DRAWS as usize {
+        let count = 1 + random.below(200).min(DRAWS as usize - picked.len() - 1);
+        selector.pick(count, &mut random, &mut picked);
     }
+    picked.iter().for_each(|&slot| counts[slot] += 1);
     let term = |(&count, p): (&u32, &f64)| {
         let expected = p * f64::from(DRAWS);
         if expected == 0.0 {
@@ -66,12 +68,12 @@ fn priorities_by_loss_follow_its_power() {
     let mut selector = Prioritized::new(Priority::Loss, 0.5);
     insert_all(&mut selector, &[0.0; 5]);
     assert_follows(4, &mut selector, &[0.2; 5]);
-    selector.trained(&[0, 1, 2, 1], &[4.0, 100.0, 1.0, 9.0]);
+    selector.trained(&mut [(0, 4.0), (1, 100.0), (2, 1.0), (1, 9.0)].into_iter());
     // Those not trained on keep the 1.0 with which they came, the next comes with the largest.
     selector.inserted(5, 1, 0.0);
     assert_follows(5, &mut selector, &normalized(&[2.0, 3.0, 1.0, 1.0, 1.0, 10.0]));
     selector.removed(0);
-    selector.trained(&[5, 3], &[16.0, f64::NAN]);
+    selector.trained(&mut [(5, 16.0), (3, f64::NAN)].into_iter());
     assert_follows(6, &mut selector, &normalized(&[0.0, 3.0, 1.0, 1.0, 1.0, 4.0]));
 }
 
@@ -136,13 +138,18 @@ fn play(
             }
             Event::Train(place, loss) if !residents.is_empty() => {
                 let place = place % residents.len();
-                selector.trained(&[residents[place].slot], &[loss]);
+                selector.trained(&mut [(residents[place].slot, loss)].into_iter());
                 residents[place].loss = Some(loss);
             }
             Event::Leave(_) | Event::Train(..) => {}
         }
         assert_eq!(selector.ready(), residents.len());
-        check(&mut || selector.pick(&mut random), &residents);
+        let mut pick = || {
+            let mut picked = Vec::new();
+            selector.pick(1, &mut random, &mut picked);
+            picked.first().copied()
+        };
+        check(&mut pick, &residents);
     }
 }
 
