@@ -25,7 +25,7 @@ use crate::pessimistic::fit_backward;
 use crate::probabilities::Probabilities;
 use crate::replay::Samples;
 use crate::target::Target;
-use crate::torch::{TorchNetwork, assign, device, to_host};
+use crate::torch::{TorchNetwork, assign, device, to_host, to_host_if_finite};
 use crate::training::{
     Moments, SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
 };
@@ -258,8 +258,7 @@ impl Trainer {
             WeightSet::Ema => (&self.average.values, "ema"),
         };
         let mut values = self.spare.take();
-        to_host(tensor, &mut values)?;
-        if !are_finite(&values) {
+        if !to_host_if_finite(tensor, &mut values)? {
             return Err(TrainError::Weights { set: name });
         }
         let version = PolicyVersion { incarnation: self.incarnation, step: self.step };
@@ -267,11 +266,6 @@ impl Trainer {
         self.spare.watch(&weights);
         Ok(weights)
     }
-}
-
-/// In parts without a branch, which the compiler vectorises.
-fn are_finite(values: &[f32]) -> bool {
-    values.chunks(1_024).all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
 }
 
 /// Of trajectory balance, one for each trajectory, in squared nats.
