@@ -5,6 +5,7 @@
 //! evaluation use; `docs/adr/0001-log-softmax-in-rust.md` says why.
 
 use tributary_common::network::Heads;
+use tributary_common::network::heads::log_softmax_and_softmax;
 
 use crate::batch::Batch;
 use crate::edge_flows;
@@ -23,13 +24,17 @@ pub struct Probabilities {
 
 #[derive(Default)]
 struct Ragged {
+    /// Their logarithms.
     values: Vec<f64>,
+    /// Themselves, where the gradient needs them.
+    probabilities: Vec<f64>,
     starts: Vec<usize>,
 }
 
 impl Ragged {
     fn clear(&mut self) {
         self.values.clear();
+        self.probabilities.clear();
         self.starts.clear();
     }
 
@@ -38,8 +43,17 @@ impl Ragged {
         self.values.extend(row);
     }
 
+    fn push_softmax(&mut self, logits: &mut [f64]) {
+        log_softmax_and_softmax(logits, &mut self.probabilities);
+        self.push(logits);
+    }
+
     fn from(&self, row: usize) -> &[f64] {
         &self.values[self.starts[row]..]
+    }
+
+    fn probabilities_from(&self, row: usize) -> &[f64] {
+        &self.probabilities[self.starts[row]..]
     }
 }
 
@@ -64,10 +78,15 @@ impl Probabilities {
         self.backward.clear();
         for (i, logits) in logits.chunks_exact(self.heads.width()).enumerate() {
             let legal = states.forward.row(i);
-            self.heads.log_forward(logits, legal, states.can_stop[i], &mut self.row);
-            self.forward.push(&self.row);
-            self.heads.log_backward(states, i, logits, &mut self.row);
-            self.backward.push(&self.row);
+            self.heads.forward_logits(logits, legal, states.can_stop[i], &mut self.row);
+            self.forward.push_softmax(&mut self.row);
+            if self.heads.backward > 0 {
+                self.heads.backward_logits(logits, states.backward.row(i), &mut self.row);
+                self.backward.push_softmax(&mut self.row);
+            } else {
+                self.heads.log_backward(states, i, logits, &mut self.row);
+                self.backward.push(&self.row);
+            }
         }
         terms.offsets.clone_from(&batch.offsets);
         terms.log_reward.clone_from(&batch.log_rewards);
@@ -177,14 +196,13 @@ impl Probabilities {
         for (i, gradient) in self.gradient.chunks_exact_mut(self.heads.width()).enumerate() {
             let legal = batch.states.forward.row(i).iter().map(|&action| action as usize);
             let columns = legal.chain(batch.states.can_stop[i].then_some(exit));
-            for (column, log_p) in columns.zip(self.forward.from(i)) {
-                gradient[column] -= self.chosen[i][0] * log_p.exp();
+            for (column, p) in columns.zip(self.forward.probabilities_from(i)) {
+                gradient[column] -= self.chosen[i][0] * p;
             }
             if self.heads.backward > 0 {
-                for (&action, log_p) in
-                    batch.states.backward.row(i).iter().zip(self.backward.from(i))
-                {
-                    gradient[backward + action as usize] -= self.chosen[i][1] * log_p.exp();
+                let legal = batch.states.backward.row(i).iter();
+                for (&action, p) in legal.zip(self.backward.probabilities_from(i)) {
+                    gradient[backward + action as usize] -= self.chosen[i][1] * p;
                 }
             }
         }

@@ -74,10 +74,16 @@ impl Heads {
         } else if self.backward == 0 {
             out.resize(legal.len(), -(legal.len() as f64).ln());
         } else {
-            let first = self.backward_column();
-            out.extend(legal.iter().map(|&a| f64::from(row[first + a as usize])));
+            self.backward_logits(row, legal, out);
             log_softmax(out);
         }
+    }
+
+    /// The logits whose log softmax [`log_backward`](Self::log_backward) is where P_B is learned.
+    pub fn backward_logits(&self, row: &[f32], legal: &[u32], out: &mut Vec<f64>) {
+        let first = self.backward_column();
+        out.clear();
+        out.extend(legal.iter().map(|&a| f64::from(row[first + a as usize])));
     }
 }
 
@@ -87,6 +93,18 @@ pub fn log_softmax(logits: &mut [f64]) {
     let sum: f64 = logits.iter().map(|l| (l - largest).exp()).sum();
     let normalizer = largest + sum.ln();
     logits.iter_mut().for_each(|l| *l -= normalizer);
+}
+
+/// Logits to log probabilities, in place; appends the probabilities, at no exponential more.
+pub fn log_softmax_and_softmax(logits: &mut [f64], probabilities: &mut Vec<f64>) {
+    let first = probabilities.len();
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    probabilities.extend(logits.iter().map(|l| (l - largest).exp()));
+    let probabilities = &mut probabilities[first..];
+    let sum: f64 = probabilities.iter().sum();
+    let (normalizer, share) = (largest + sum.ln(), sum.recip());
+    logits.iter_mut().for_each(|l| *l -= normalizer);
+    probabilities.iter_mut().for_each(|p| *p *= share);
 }
 
 /// Logits to probabilities, in place: with one exponential for each, not the two of
