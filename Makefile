@@ -18,7 +18,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-rna build train rna test test-cluster images dist verify verify-licenses fix docs bench bench-learning \
 	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes bench-rna bench-quality bench-crowd \
-	bench-peers bench-parts bench-start bench-hot bench-swarm bench-overhead \
+	bench-peers bench-parts bench-start bench-hot bench-swarm bench-fan-out bench-overhead \
 	soak soak-share clean
 
 help: ## list the commands
@@ -148,6 +148,10 @@ bench-peers: setup ## time training beside gfnx and torchgfn, which it installs,
 bench-swarm: setup ## what one learner takes from up to 1,000 sessions at once, for docs/scale.md (10 minutes)
 	cargo build --locked --release --workspace
 	$(TARGET)/release/tributary-bench swarm --json $(TARGET)/swarm.json --page docs/scale.md $(ARGS)
+
+bench-fan-out: setup ## how long weights of 10 MB take to 256 subscribers, for docs/scale.md (4 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench fan-out --json $(TARGET)/fan-out.json --page docs/scale.md $(ARGS)
 
 bench-overhead: setup ## what it costs a run to be watched, for docs/operations.md (8 minutes)
 	cargo build --locked --release --workspace

@@ -68,7 +68,7 @@ pub(crate) async fn hear(down: &mut Streaming<LearnerMessage>) -> Result<Learner
 pub(crate) async fn follow(
     dialer: Dialer,
     welcome: Box<Welcome>,
-    seen: impl Fn(&WeightsMessage) + Send,
+    mut seen: impl FnMut(WeightsMessage) + Send,
 ) {
     let request = SubscribeRequest {
         run_id: welcome.run.0.to_vec(),
@@ -80,6 +80,6 @@ pub(crate) async fn follow(
     let Ok(stream) = limits::weights_client(line).subscribe(request).await else { return };
     let mut stream = stream.into_inner();
     while let Ok(Some(message)) = stream.message().await {
-        seen(&message);
+        seen(message);
     }
 }

@@ -83,6 +83,8 @@ enum Benchmark {
     Overhead(overhead::Options),
     /// Streams from more and more sessions at once, and counts what one learner takes
     Swarm(swarm::Options),
+    /// Times large weights on their way to many subscribers
+    FanOut(swarm::fan_out::Options),
     /// Counts what is paid for until a run is good, with more and more actors
     Crowd(crowd::Options),
     /// Times the product beside gfnx and torchgfn on the same work, and the machine's multiply-adds
@@ -111,6 +113,7 @@ fn main() -> Result<()> {
         Benchmark::Quality(options) => quality::run(&options),
         Benchmark::Overhead(options) => overhead::run(&options),
         Benchmark::Swarm(options) => swarm::run(&options),
+        Benchmark::FanOut(options) => swarm::fan_out::run(&options),
         Benchmark::Crowd(options) => crowd::run(&options),
         Benchmark::Peers(options) => versus::run(&options),
         Benchmark::Bitseq(command) => bitseq::run(&command),

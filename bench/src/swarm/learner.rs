@@ -25,15 +25,15 @@ pub(super) struct Learner {
 
 impl Learner {
     /// Starts it and waits until it listens.
-    pub(super) async fn start(durable: bool) -> Result<Self> {
-        spawn_blocking(move || Self::launch(durable)).await?
+    pub(super) async fn start(run_file: String) -> Result<Self> {
+        spawn_blocking(move || Self::launch(&run_file)).await?
     }
 
-    fn launch(durable: bool) -> Result<Self> {
+    fn launch(text: &str) -> Result<Self> {
         let tributary = Tributary::find()?;
         let folder = tempfile::tempdir()?;
         let run_file = folder.path().join("run.toml");
-        fs::write(&run_file, text(durable))?;
+        fs::write(&run_file, text)?;
         let mut command = Command::new(tributary.path().with_file_name("tributary-learner"));
         command.arg("--run-file").arg(&run_file);
         command.arg("--run-dir").arg(folder.path().join("run"));
@@ -69,7 +69,8 @@ fn processor_ticks(stat: &str) -> Option<f64> {
     Some(user + system)
 }
 
-fn text(durable: bool) -> String {
+/// The run of `swarm`.
+pub(super) fn run_file(durable: bool) -> String {
     format!(
         r#"[run]
 name = "swarm"

@@ -1,6 +1,7 @@
 //! What one learner carries: bare sessions with the real protocol, more and more of them, stream
 //! trajectories that were drawn before, as fast as credit allows and then at a stated rate.
 
+pub(crate) mod fan_out;
 mod learner;
 mod pool;
 mod session;
@@ -12,15 +13,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use prost::Message as _;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tributary_proto::credentials::{Credentials, Dialer};
+use tributary_proto::v1::WeightsMessage;
 
 use crate::machine::Machine;
 use crate::report::{Outputs, Table, grouped};
-use learner::Learner;
+use learner::{Learner, run_file};
 use pool::Pool;
 use session::{Session, Tally, Work};
 
@@ -103,7 +106,7 @@ fn allow_connections(sessions: usize) -> Result<()> {
 }
 
 async fn measure(options: &Options, sessions: usize) -> Result<Row> {
-    let learner = Learner::start(options.durable).await?;
+    let learner = Learner::start(run_file(options.durable)).await?;
     let pool = Arc::new(Pool::draw(&learner.run_file())?);
     let dialer = Credentials::default().dialer(&learner.address)?;
     let tally = Arc::new(Tally::default());
@@ -162,7 +165,11 @@ async fn join(
         let (pool, tally) = (Arc::clone(pool), Arc::clone(tally));
         joining.spawn(async move {
             let _door = doors.acquire().await?;
-            Session::join(dialer, number, pool, tally).await
+            let seen = Arc::clone(&tally);
+            let count = move |message: WeightsMessage| {
+                seen.weights.fetch_add(message.encoded_len() as u64, Relaxed);
+            };
+            Session::join(dialer, number, pool, tally, count).await
         });
     }
     let mut running = JoinSet::new();

@@ -18,6 +18,7 @@ const SIZE: u64 = 4_096;
 
 /// All of them, by an untrained policy.
 pub(super) struct Pool {
+    network: Arc<Network>,
     actions: Vec<Vec<u32>>,
     log_mu: Vec<f64>,
     raw: Vec<f64>,
@@ -34,7 +35,7 @@ impl Pool {
         let values = network.initial_values(run_file.run.seed);
         let version = PolicyVersion { incarnation: Incarnation(1), step: 0 };
         let weights = Weights { version, log_z: 0.0, generated: 0, values };
-        let snapshot = Snapshot::new(network, weights);
+        let snapshot = Snapshot::new(Arc::clone(&network), weights);
         let mut streams: Vec<Stream> =
             (0..SIZE).map(|index| Stream::new(1, Purpose::Rollout, 0, index)).collect();
         let exploration = Exploration::at(&run_file.exploration, 0, 0);
@@ -46,7 +47,12 @@ impl Pool {
         task.undelayed.evaluate(&objects, &mut raw)?;
         let outputs = task.undelayed.outputs().len();
         let (actions, log_mu) = drawn.into_iter().map(|of| (of.actions, of.log_mu)).unzip();
-        Ok(Self { actions, log_mu, raw, outputs })
+        Ok(Self { network, actions, log_mu, raw, outputs })
+    }
+
+    /// The policy's.
+    pub(super) fn network(&self) -> &Arc<Network> {
+        &self.network
     }
 
     /// What the same cost of the session's credit.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -17,7 +16,7 @@ use tributary_proto::convert::actor::ActorEvent;
 use tributary_proto::convert::batch::StampedBatch;
 use tributary_proto::convert::learner::{Ack, LearnerEvent, Welcome};
 use tributary_proto::credentials::Dialer;
-use tributary_proto::v1::{ActorMessage, LearnerMessage, Progress};
+use tributary_proto::v1::{ActorMessage, LearnerMessage, Progress, WeightsMessage};
 
 use super::pool::{Pool, Stamp};
 use crate::bare::{Bare, follow, hear};
@@ -75,19 +74,17 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Until the first credit.
+    /// Until the first credit; `weights` is told all that is heard of weights.
     pub(super) async fn join(
         dialer: Dialer,
         number: usize,
         pool: Arc<Pool>,
         tally: Arc<Tally>,
+        weights: impl FnMut(WeightsMessage) + Send + 'static,
     ) -> Result<Self> {
         let Bare { up, down, welcome, credit } =
             Bare::join(&dialer, "swarm", format!("swarm-{number}"), 4).await?;
-        let seen = Arc::clone(&tally);
-        let weights = tokio::spawn(follow(dialer, welcome.clone(), move |message| {
-            seen.weights.fetch_add(message.encoded_len() as u64, Relaxed);
-        }));
+        let weights = tokio::spawn(follow(dialer, welcome.clone(), weights));
         let stamp = Stamp {
             offset: 97 * number as u64,
             policy: PolicyVersion { incarnation: welcome.incarnation, step: 0 },
