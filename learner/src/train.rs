@@ -5,6 +5,7 @@ mod spare;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 
 use tch::Tensor;
 use tributary_common::environment::Environment;
@@ -12,9 +13,7 @@ use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::registry::Task;
-use tributary_common::run_file::{
-    Backward, Device, LogZInitial, Optimizer, RunFile, Weights as WeightSet,
-};
+use tributary_common::run_file::{Backward, Device, LogZInitial, Optimizer, RunFile};
 
 use self::spare::Spare;
 use crate::adam::{Adam, ScalarAdam, Settings, clip};
@@ -251,20 +250,39 @@ impl Trainer {
         self.restore(&state)
     }
 
-    /// A copy of the raw weights or of their average, on the host.
-    fn weights(&mut self, set: WeightSet, generated: u64) -> Result<Arc<Weights>, TrainError> {
-        let (tensor, name) = match set {
-            WeightSet::Raw => (&self.network.flat, "raw"),
-            WeightSet::Ema => (&self.average.values, "ema"),
-        };
-        let mut values = self.spare.take();
-        if !to_host_if_finite(tensor, &mut values)? {
-            return Err(TrainError::Weights { set: name });
-        }
+    /// Weights of this step with these values, whose memory is used again.
+    fn weights(&mut self, values: Vec<f32>, generated: u64) -> Arc<Weights> {
         let version = PolicyVersion { incarnation: self.incarnation, step: self.step };
         let weights = Arc::new(Weights { version, log_z: self.log_z, generated, values });
         self.spare.watch(&weights);
-        Ok(weights)
+        weights
+    }
+
+    /// Copies of the raw weights and of their average, on the host; of large ones side by side.
+    fn copies(&mut self) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+        let (raw, ema) = (self.spare.take(), self.spare.take());
+        let flat = &self.network.flat;
+        let average = self.average.values.shallow_clone();
+        if flat.numel() < LARGE {
+            return Ok((copy(flat, raw, "raw")?, copy(&average, ema, "ema")?));
+        }
+        thread::scope(|scope| {
+            let ema = scope.spawn(move || copy(&average, ema, "ema"));
+            let raw = copy(flat, raw, "raw")?;
+            let ema = ema.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))?;
+            Ok((raw, ema))
+        })
+    }
+}
+
+/// Parameters from which a copy takes longer than to start a thread for it.
+const LARGE: usize = 1 << 20;
+
+/// Writes a set of weights to these values.
+fn copy(tensor: &Tensor, mut values: Vec<f32>, set: &'static str) -> Result<Vec<f32>, TrainError> {
+    match to_host_if_finite(tensor, &mut values)? {
+        true => Ok(values),
+        false => Err(TrainError::Weights { set }),
     }
 }
 
@@ -313,10 +331,9 @@ impl Training for Trainer {
     }
 
     fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError> {
-        let sets = WeightSets {
-            raw: self.weights(WeightSet::Raw, generated)?,
-            ema: self.weights(WeightSet::Ema, generated)?,
-        };
+        let (raw, ema) = self.copies()?;
+        let sets =
+            WeightSets { raw: self.weights(raw, generated), ema: self.weights(ema, generated) };
         self.good = Good {
             sets: sets.clone(),
             ema_steps: self.average.steps,

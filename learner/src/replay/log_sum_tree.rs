@@ -4,16 +4,21 @@
 ///
 /// A binary tree in one vector: the children of node `i` are `2 i` and `2 i + 1`, the leaves are the
 /// last half, and every inner node is the log-sum-exp of its children, computed anew when one of
-/// them changes.
+/// them changes. Draws look at the left child's share of each inner node's weight alone.
 #[derive(Debug)]
 pub(super) struct LogSumTree {
     nodes: Vec<f64>,
+    left_shares: Vec<f64>,
 }
+
+/// The largest number below 1.
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 impl LogSumTree {
     /// For at least so many slots, all of weight 0.
     pub(super) fn new(slots: usize) -> Self {
-        Self { nodes: vec![f64::NEG_INFINITY; 2 * slots.next_power_of_two()] }
+        let slots = slots.next_power_of_two();
+        Self { nodes: vec![f64::NEG_INFINITY; 2 * slots], left_shares: vec![0.0; slots] }
     }
 
     /// Number of slots; a power of two.
@@ -37,7 +42,8 @@ impl LogSumTree {
         self.nodes[node] = log_weight;
         while node > 1 {
             node /= 2;
-            self.nodes[node] = log_add_exp(self.nodes[2 * node], self.nodes[2 * node + 1]);
+            let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
+            (self.nodes[node], self.left_shares[node]) = join(left, right);
         }
     }
 
@@ -59,21 +65,27 @@ impl LogSumTree {
     }
 
     /// The child of a node in which the fraction `along` of its weight lies, and the fraction there.
+    /// Never one without weight: its sibling's share is 1, and the fraction is less.
     fn down(&self, (node, along): (usize, f64)) -> (usize, f64) {
-        let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
-        let share = (left - self.nodes[node]).exp();
-        let is_left = (right == f64::NEG_INFINITY) | (left != f64::NEG_INFINITY) & (along < share);
-        let side = usize::from(!is_left);
-        let along = (along - [0.0, share][side]) / [share, 1.0 - share][side];
-        // Rounding may leave [0, 1], and 0 / 0 where one side is all but everything.
-        (2 * node + side, along.max(0.0).min(1.0))
+        let share = self.left_shares[node];
+        let is_right = along >= share;
+        // All bits or none: a choice would be a branch that nobody can foretell.
+        let right = u64::from(is_right).wrapping_neg();
+        let before = f64::from_bits(share.to_bits() & right);
+        let of = f64::from_bits((1.0 - share).to_bits() & right | share.to_bits() & !right);
+        (2 * node + usize::from(is_right), ((along - before) / of).min(BELOW_ONE))
     }
 }
 
-/// log(e^a + e^b).
-fn log_add_exp(a: f64, b: f64) -> f64 {
+/// log(e^a + e^b), and the share of e^a in the sum; 0 where there is none.
+fn join(a: f64, b: f64) -> (f64, f64) {
     let (small, large) = if a < b { (a, b) } else { (b, a) };
-    if small == f64::NEG_INFINITY { large } else { large + (small - large).exp().ln_1p() }
+    if large == f64::NEG_INFINITY {
+        return (large, 0.0);
+    }
+    let ratio = (small - large).exp();
+    let share = if a < b { ratio } else { 1.0 } / (1.0 + ratio);
+    (large + ratio.ln_1p(), share)
 }
 
 #[cfg(test)]

@@ -321,6 +321,9 @@ impl Replay {
             return false;
         }
         self.pick(stream);
+        // They are far apart in memory: the looks at their lengths wait for it side by side.
+        let residents = self.picked.iter().filter_map(|&slot| self.residents.get(slot));
+        samples.actions.reserve(residents.map(|resident| resident.actions.len()).sum());
         for i in 0..self.picked.len() {
             self.give(self.picked[i], samples);
         }

@@ -230,6 +230,22 @@ fn updates_that_are_not_finite_are_skipped_and_the_third_goes_back() {
 }
 
 #[test]
+fn what_is_published_is_what_was_trained_also_of_large_networks() {
+    for (hidden, is_large) in [("[8]", false), ("[1024, 1024]", true)] {
+        let (run_file, task) = run(&[("policy.hidden", hidden)]);
+        let mut trainer = trainer(&run_file, &task);
+        assert_eq!(trainer.network().parameter_count() >= LARGE, is_large);
+        for batch in &batches(&task)[..2] {
+            trainer.update(batch).unwrap();
+            let sets = trainer.publish(7).unwrap();
+            let state = trainer.state().unwrap();
+            assert_eq!((&sets.raw.values, &sets.ema.values), (&state.weights, &state.ema));
+            assert_eq!((sets.raw.version.step, sets.ema.generated), (state.step, 7));
+        }
+    }
+}
+
+#[test]
 fn weights_that_are_not_finite_are_never_published() {
     let (run_file, task) = run(&[("learner.learning_rate", "1e38")]);
     let mut trainer = trainer(&run_file, &task);
