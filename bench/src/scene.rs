@@ -38,8 +38,8 @@ use tributary_learner::ledger_writer::{BehindWriter, WriteBehind};
 use tributary_learner::outbox::Outbox;
 use tributary_learner::replay::{Replay, Samples};
 use tributary_learner::roster::{Card, Roster};
-use tributary_learner::torch::TorchNetwork;
 use tributary_learner::train::Trainer;
+use tributary_learner::trained_network::TrainedNetwork;
 use tributary_learner::training::Training as _;
 use tributary_learner::yields::Yields;
 
@@ -241,10 +241,11 @@ impl Forward {
 pub(crate) struct Training {
     environment: Arc<dyn Environment>,
     trainer: Trainer,
-    network: TorchNetwork,
+    network: TrainedNetwork,
     adam: Adam,
     average: MovingAverage,
     batch: Batch,
+    logits: Vec<f32>,
     batches: Vec<Samples>,
     turn: usize,
 }
@@ -257,15 +258,16 @@ impl Training {
         let heads = definition.heads;
         let values = definition.initial_values(SEED);
         let device = tributary_learner::torch::device(run_file::Device::Cpu).expect("a device");
-        let network = TorchNetwork::new(definition, &values, device).expect("a network");
+        let network = TrainedNetwork::new(definition, &values, device).expect("a network");
         let learner = &scene.run_file.learner;
         Self {
             environment: Arc::clone(&scene.task.environment),
             trainer,
-            adam: Adam::new(Settings::of_weights(learner), &network.flat).expect("Adam"),
-            average: MovingAverage::new(learner.ema, &network.flat).expect("an average"),
+            adam: Adam::new(Settings::of_weights(learner), &network.torch.flat).expect("Adam"),
+            average: MovingAverage::new(learner.ema, &network.torch.flat).expect("an average"),
             network,
             batch: Batch::new(heads),
+            logits: Vec::new(),
             batches: (0..32).map(|i| scene.samples(i)).collect(),
             turn: 0,
         }
@@ -287,17 +289,16 @@ impl Training {
         self.batch.states.len()
     }
 
-    /// What libtorch does in an update, of the batch that was built last: forward, backward, the norm of
+    /// What the network takes of an update, of the batch that was built last: forward, backward, the norm of
     /// the gradient, Adam, the average.
     pub(crate) fn compute(&mut self) -> f64 {
-        let logits = self.network.forward(&self.batch.states.features).expect("logits");
-        let mut values = Vec::new();
-        logits.to_host(&mut values).expect("logits");
+        let (features, values) = (&self.batch.states.features, &mut self.logits);
+        let forward = self.network.forward(features, 0, values).expect("logits");
         values.iter_mut().for_each(|value| *value *= 1e-3);
-        let gradient = self.network.backward(logits, &values).expect("a gradient");
+        let gradient = self.network.backward(forward, values).expect("a gradient");
         let norm = gradient.f_norm().and_then(|norm| norm.f_double_value(&[])).expect("a norm");
-        self.adam.step(&mut self.network.flat, &gradient, 1.0).expect("a step");
-        self.average.update(&self.network.flat).expect("an average");
+        self.adam.step(&mut self.network.torch.flat, &gradient, 1.0).expect("a step");
+        self.average.update(&self.network.torch.flat).expect("an average");
         norm
     }
 

@@ -71,6 +71,7 @@ pub mod tensorboard;
 mod threads;
 pub mod torch;
 pub mod train;
+pub mod trained_network;
 pub mod training;
 pub mod view;
 pub mod watchdog;

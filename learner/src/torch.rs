@@ -67,6 +67,11 @@ impl TorchNetwork {
         &self.network
     }
 
+    /// Looks for features that the first layer does not have.
+    pub(crate) fn check(&self, features: &Ragged) -> Result<(), TchError> {
+        self.network.layers().first().map_or(Ok(()), |layer| check(features, layer.inputs))
+    }
+
     /// Runs the network; `[features.rows(), heads.width()]`.
     pub fn forward(&self, features: &Ragged) -> Result<Logits, TchError> {
         self.network
@@ -136,11 +141,7 @@ impl Backend for TorchBackend<'_> {
     ) -> Result<Tensor, TchError> {
         const SUM: i64 = 0;
         // The operator does not look where its fast path reads.
-        let inputs = self.network.network.layers()[layer].inputs;
-        if let Some(row) = rows.values.iter().find(|&&row| row as usize >= inputs) {
-            let said = format!("feature {row} of a state, but the network has {inputs} inputs");
-            return Err(TchError::Shape(said));
-        }
+        check(rows, self.network.network.layers()[layer].inputs)?;
         let (weight, bias) = self.weight_and_bias(layer);
         let (values, offsets) = (self.indices(&rows.values)?, self.indices(&rows.offsets)?);
         let no_weights = None::<&Tensor>;
@@ -208,6 +209,12 @@ impl Backend for TorchBackend<'_> {
             Ok(input)
         }
     }
+}
+
+fn check(rows: &Ragged, inputs: usize) -> Result<(), TchError> {
+    let Some(row) = rows.values.iter().find(|&&row| row as usize >= inputs) else { return Ok(()) };
+    let said = format!("feature {row} of a state, but the network has {inputs} inputs");
+    Err(TchError::Shape(said))
 }
 
 fn activate(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {

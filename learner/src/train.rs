@@ -24,7 +24,8 @@ use crate::pessimistic::fit_backward;
 use crate::probabilities::Probabilities;
 use crate::replay::Samples;
 use crate::target::Target;
-use crate::torch::{TorchNetwork, assign, device, to_host, to_host_if_finite};
+use crate::torch::{assign, device, to_host, to_host_if_finite};
+use crate::trained_network::TrainedNetwork;
 use crate::training::{
     Moments, SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
 };
@@ -41,7 +42,7 @@ pub struct Trainer {
     objective: Box<dyn Objective>,
     incarnation: Incarnation,
     seed: u64,
-    network: TorchNetwork,
+    network: TrainedNetwork,
     adam: Adam,
     average: MovingAverage,
     optimizer: Optimizer,
@@ -111,9 +112,9 @@ impl Trainer {
         let wanted = if run_file.run.lockstep { Device::Cpu } else { learner.device };
         let device = device(wanted)?;
         let target = Target::of_run(&run_file.objective, &definition, &values, device)?;
-        let network = TorchNetwork::new(definition, &values, device)?;
-        let adam = Adam::new(Settings::of_weights(learner), &network.flat)?;
-        let average = MovingAverage::new(learner.ema, &network.flat)?;
+        let network = TrainedNetwork::new(definition, &values, device)?;
+        let adam = Adam::new(Settings::of_weights(learner), &network.torch.flat)?;
+        let average = MovingAverage::new(learner.ema, &network.torch.flat)?;
         let log_z_adam = ScalarAdam::new(Settings::of_log_z(learner));
         let log_z = match learner.log_z_initial {
             LogZInitial::At(log_z) => log_z,
@@ -151,7 +152,7 @@ impl Trainer {
 
     /// The policy network's definition.
     pub fn network(&self) -> &Network {
-        self.network.network()
+        self.network.torch.network()
     }
 
     /// The gradient of the network's parameters, and the loss; the terms stay in memory.
@@ -160,8 +161,7 @@ impl Trainer {
         let Memory { batch, probabilities, terms, gradients, logits, logit_gradient } =
             &mut self.memory;
         batch.build(&*self.environment, samples)?;
-        let forward = self.network.forward_in_training(&batch.states.features, dropout)?;
-        forward.to_host(logits)?;
+        let forward = self.network.forward(&batch.states.features, dropout, logits)?;
         probabilities.terms(batch, logits, terms);
         let untouched = self.log_z_adam.moments.steps == 0;
         terms.log_z = match self.log_z_initial {
@@ -224,12 +224,12 @@ impl Trainer {
         (log_z, log_z_gradient): (f64, f64),
     ) -> Result<f64, TrainError> {
         let fraction = self.optimizer.learning_rate_fraction(self.step);
-        let learning_rate = self.adam.step(&mut self.network.flat, gradient, fraction)?;
+        let learning_rate = self.adam.step(&mut self.network.torch.flat, gradient, fraction)?;
         self.log_z = log_z;
         self.log_z_adam.step(&mut self.log_z, log_z_gradient, fraction);
-        self.average.update(&self.network.flat)?;
+        self.average.update(&self.network.torch.flat)?;
         self.step += 1;
-        self.target.follow(self.step, &self.network.flat)?;
+        self.target.follow(self.step, &self.network.torch.flat)?;
         Ok(learning_rate)
     }
 
@@ -261,7 +261,7 @@ impl Trainer {
     /// Copies of the raw weights and of their average, on the host; of large ones side by side.
     fn copies(&mut self) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
         let (raw, ema) = (self.spare.take(), self.spare.take());
-        let flat = &self.network.flat;
+        let flat = &self.network.torch.flat;
         let average = self.average.values.shallow_clone();
         if flat.numel() < LARGE {
             return Ok((copy(flat, raw, "raw")?, copy(&average, ema, "ema")?));
@@ -353,7 +353,7 @@ impl Training for Trainer {
             log_z_moments: self.log_z_adam.moments.clone(),
             ..TrainingState::default()
         };
-        to_host(&self.network.flat, &mut state.weights)?;
+        to_host(&self.network.torch.flat, &mut state.weights)?;
         to_host(&self.average.values, &mut state.ema)?;
         Ok(state)
     }
@@ -374,7 +374,7 @@ impl Training for Trainer {
         if let Some(theirs) = lengths.into_iter().find(|&theirs| theirs != ours) {
             return Err(TrainError::OtherNetwork { theirs, ours });
         }
-        assign(&mut self.network.flat, &state.weights)?;
+        assign(&mut self.network.torch.flat, &state.weights)?;
         assign(&mut self.average.values, &state.ema)?;
         self.average.steps = state.ema_steps;
         // A state without a target is that of a run that had none: it starts where the weights are.

@@ -4,6 +4,7 @@
 
 mod attention;
 mod cache;
+mod passes;
 mod rows;
 
 use std::convert::Infallible;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use cache::Cache;
+pub use passes::Passes;
 
 use self::attention::attend;
 use self::rows::{gelu, layer_norm};

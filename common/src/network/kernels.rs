@@ -1,6 +1,7 @@
-//! The two products of a network's forward pass on one CPU thread, in f32: dense input times
-//! weights ([`PackedLinear`]) and sums of weight rows for one-hot inputs ([`PackedEmbedding`]),
-//! each with bias and activation fused (but GELU, which is left to the caller).
+//! The products of a network's passes on one CPU thread, in f32: dense input times weights
+//! ([`PackedLinear`]) and sums of weight rows for one-hot inputs ([`PackedEmbedding`]), each with
+//! bias and activation fused (but GELU, which is left to the caller); and what training needs
+//! besides, the product of two matrices over their rows ([`PackedLinear::add_over_rows`]).
 //!
 //! **A row's result does not depend on the batch it is in.** Each output starts at its bias and
 //! adds its terms in the order of the inputs, one after another, whatever the tile; a tile only
@@ -18,13 +19,13 @@ use super::Activation;
 const PANEL: usize = 16;
 
 /// A panel's weights of one input. Aligned, so that no load straddles two cache lines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(align(64))]
 struct Lane([f32; PANEL]);
 
 /// A layer's parameters: panels of [`PANEL`] outputs, each its bias and then one lane per input,
 /// padded with zeros.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Panels {
     inputs: usize,
     outputs: usize,
@@ -32,21 +33,53 @@ struct Panels {
 }
 
 impl Panels {
-    /// `weight(input, output)` is read once for each pair.
-    fn pack(bias: &[f32], inputs: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
-        let outputs = bias.len();
+    /// Takes the biases (`[outputs]`, zeros without) and makes room for the weights, which `fill`
+    /// writes to the lanes of each panel from its first column on.
+    fn pack(
+        &mut self,
+        bias: Option<&[f32]>,
+        [inputs, outputs]: [usize; 2],
+        mut fill: impl FnMut(&mut [Lane], usize),
+    ) {
         assert!(inputs > 0 && outputs > 0, "a layer needs inputs and outputs");
-        let mut lanes = vec![Lane([0.0; PANEL]); outputs.div_ceil(PANEL) * (1 + inputs)];
-        for (index, panel) in lanes.chunks_exact_mut(1 + inputs).enumerate() {
-            for column in 0..PANEL.min(outputs - index * PANEL) {
-                let output = index * PANEL + column;
-                panel[0].0[column] = bias[output];
-                for (input, lane) in panel[1..].iter_mut().enumerate() {
-                    lane.0[column] = weight(input, output);
+        (self.inputs, self.outputs) = (inputs, outputs);
+        self.lanes.resize(outputs.div_ceil(PANEL) * (1 + inputs), Lane([0.0; PANEL]));
+        let panels = self.lanes.chunks_exact_mut(1 + inputs).zip((0..).step_by(PANEL));
+        for (panel, column) in panels {
+            let width = PANEL.min(outputs - column);
+            panel[0] = Lane([0.0; PANEL]);
+            if let Some(bias) = bias {
+                panel[0].0[..width].copy_from_slice(&bias[column..][..width]);
+            }
+            fill(&mut panel[1..], column);
+        }
+    }
+
+    /// Of a weight `[inputs, outputs]`.
+    fn pack_columns(&mut self, weight: &[f32], bias: Option<&[f32]>, size: [usize; 2]) {
+        let [_, outputs] = size;
+        self.pack(bias, size, |lanes, column| {
+            let width = PANEL.min(outputs - column);
+            for (lane, row) in lanes.iter_mut().zip(weight.chunks_exact(outputs)) {
+                *lane = Lane([0.0; PANEL]);
+                lane.0[..width].copy_from_slice(&row[column..][..width]);
+            }
+        });
+    }
+
+    /// Of a weight `[outputs, inputs]`.
+    fn pack_rows(&mut self, weight: &[f32], bias: Option<&[f32]>, size: [usize; 2]) {
+        let [inputs, outputs] = size;
+        self.pack(bias, size, |lanes, column| {
+            let rows = &weight[column * inputs..];
+            let width = PANEL.min(outputs - column);
+            for (input, lane) in lanes.iter_mut().enumerate() {
+                *lane = Lane([0.0; PANEL]);
+                for (row, value) in lane.0[..width].iter_mut().enumerate() {
+                    *value = rows[row * inputs + input];
                 }
             }
-        }
-        Self { inputs, outputs, lanes }
+        });
     }
 
     /// The panels with their first columns.
@@ -60,6 +93,8 @@ struct Target<'a> {
     activation: Activation,
     output: &'a mut [f32],
     outputs: usize,
+    /// Whether sums are added to what is there.
+    adds: bool,
 }
 
 impl Target<'_> {
@@ -68,6 +103,10 @@ impl Target<'_> {
     fn write(&mut self, row: usize, column: usize, lane: Lane) {
         let width = PANEL.min(self.outputs - column);
         let columns = &mut self.output[row * self.outputs + column..][..width];
+        if self.adds {
+            columns.iter_mut().zip(lane.0).for_each(|(value, sum)| *value += sum);
+            return;
+        }
         match <&mut [f32; PANEL]>::try_from(&mut *columns) {
             Ok(columns) => *columns = lane.0,
             Err(_) => columns.copy_from_slice(&lane.0[..width]),
@@ -75,17 +114,27 @@ impl Target<'_> {
     }
 }
 
-/// Adds to a panel's bias its product with `ROWS` rows of input (`[ROWS, inputs]`); the sums go to
-/// the target's columns from the given one on.
-type Tile = unsafe fn(panel: &[Lane], input: &[f32], target: &mut Target<'_>, column: usize);
+/// Adds to a panel's bias its product with `ROWS` rows of input, each `stride` behind the one before;
+/// or, `ACROSS`, with `ROWS` columns of input whose rows are `stride` apart. The sums go to the
+/// target's columns from the given one on.
+type Tile =
+    unsafe fn(panel: &[Lane], input: &[f32], stride: usize, target: &mut Target<'_>, column: usize);
+
+/// Fails unless a tile reads nothing behind the end of its input.
+#[inline(always)]
+fn check<const ROWS: usize, const ACROSS: bool>(panel: &[Lane], input: &[f32], stride: usize) {
+    let (rows, columns) = if ACROSS { (panel.len() - 1, ROWS) } else { (ROWS, panel.len() - 1) };
+    assert!(columns <= stride && rows > 0, "rows must not overlap");
+    assert!(input.len() >= (rows - 1) * stride + columns, "input must be [rows, columns]");
+}
 
 /// Adds to the biases the weights of one row's features; the target is that row.
 type Sum = unsafe fn(panels: &Panels, features: &[u32], target: &mut Target<'_>);
 
 /// The tiles of an instruction set, one for each number of rows.
 macro_rules! tiles {
-    ($instructions:ident: $($rows:literal)*) => {
-        &[$($instructions::tile::<$rows> as Tile),*]
+    ($instructions:ident, $across:literal: $($rows:literal)*) => {
+        &[$($instructions::tile::<$rows, $across> as Tile),*]
     };
 }
 
@@ -125,20 +174,21 @@ macro_rules! vector_code {
         }
 
         #[target_feature(enable = $features)]
-        pub(super) fn tile<const ROWS: usize>(
+        pub(super) fn tile<const ROWS: usize, const ACROSS: bool>(
             panel: &[Lane],
             input: &[f32],
+            stride: usize,
             target: &mut Target<'_>,
             column: usize,
         ) {
-            let inputs = panel.len() - 1;
-            assert_eq!(input.len(), ROWS * inputs, "input must be [rows, inputs]");
+            super::check::<ROWS, ACROSS>(panel, input, stride);
             let mut sums = [load(&panel[0]); ROWS];
             for (k, lane) in panel[1..].iter().enumerate() {
                 let weights = load(lane);
                 for (row, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: row < ROWS and k < inputs, and `input` has ROWS * inputs values.
-                    let value = unsafe { *input.get_unchecked(row * inputs + k) };
+                    let index = if ACROSS { k * stride + row } else { row * stride + k };
+                    // SAFETY: row < ROWS and k < inputs, for which `check` has looked.
+                    let value = unsafe { *input.get_unchecked(index) };
                     add_scaled(sum, value, weights);
                 }
             }
@@ -187,18 +237,19 @@ mod portable {
         target.write(row, column, lane);
     }
 
-    pub(super) fn tile<const ROWS: usize>(
+    pub(super) fn tile<const ROWS: usize, const ACROSS: bool>(
         panel: &[Lane],
         input: &[f32],
+        stride: usize,
         target: &mut Target<'_>,
         column: usize,
     ) {
-        let inputs = panel.len() - 1;
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &input[row * inputs..][..inputs]);
+        super::check::<ROWS, ACROSS>(panel, input, stride);
         let mut sums = [panel[0]; ROWS];
         for (k, lane) in panel[1..].iter().enumerate() {
-            for (row, sum) in rows.iter().zip(&mut sums) {
-                add_scaled(sum, row[k], lane);
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let index = if ACROSS { k * stride + row } else { row * stride + k };
+                add_scaled(sum, input[index], lane);
             }
         }
         for (row, sum) in sums.into_iter().enumerate() {
@@ -222,18 +273,29 @@ struct InstructionSet {
     name: &'static str,
     /// The tiles of 1, 2, ... rows, up to what the registers hold.
     tiles: &'static [Tile],
+    /// The same of columns.
+    across: &'static [Tile],
     sum: Sum,
 }
 
 static AVX512: InstructionSet = InstructionSet {
     name: "avx512",
-    tiles: tiles!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
+    tiles: tiles!(avx512, false: 1 2 3 4 5 6 7 8 9 10 11 12),
+    across: tiles!(avx512, true: 1 2 3 4 5 6 7 8 9 10 11 12),
     sum: avx512::sum,
 };
-static AVX2: InstructionSet =
-    InstructionSet { name: "avx2", tiles: tiles!(avx2: 1 2 3 4 5 6), sum: avx2::sum };
-static PORTABLE: InstructionSet =
-    InstructionSet { name: "portable", tiles: tiles!(portable: 1 2), sum: portable::sum };
+static AVX2: InstructionSet = InstructionSet {
+    name: "avx2",
+    tiles: tiles!(avx2, false: 1 2 3 4 5 6),
+    across: tiles!(avx2, true: 1 2 3 4 5 6),
+    sum: avx2::sum,
+};
+static PORTABLE: InstructionSet = InstructionSet {
+    name: "portable",
+    tiles: tiles!(portable, false: 1 2),
+    across: tiles!(portable, true: 1 2),
+    sum: portable::sum,
+};
 
 impl InstructionSet {
     /// What this processor can run, fastest first. The standard library caches the detection.
@@ -255,7 +317,7 @@ pub(crate) fn instructions() -> &'static str {
 }
 
 /// A linear layer, packed once per weight snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PackedLinear {
     panels: Panels,
 }
@@ -267,10 +329,60 @@ impl PackedLinear {
     /// # Panics
     /// If a shape is empty or does not match.
     pub(crate) fn new(weight: &[f32], bias: &[f32], inputs: usize, outputs: usize) -> Self {
+        let mut packed = Self::default();
+        packed.pack(weight, bias, inputs, outputs);
+        packed
+    }
+
+    /// As [`new`](Self::new), in the memory that there is.
+    ///
+    /// # Panics
+    /// If a shape is empty or does not match.
+    pub(crate) fn pack(&mut self, weight: &[f32], bias: &[f32], inputs: usize, outputs: usize) {
         assert_eq!(weight.len(), outputs * inputs, "weight must be [outputs, inputs]");
         assert_eq!(bias.len(), outputs, "bias must be [outputs]");
-        let panels = Panels::pack(bias, inputs, |input, output| weight[output * inputs + input]);
-        Self { panels }
+        self.panels.pack_rows(weight, Some(bias), [inputs, outputs]);
+    }
+
+    /// Packs a matrix `[inputs, outputs]`, without a bias, in the memory that there is.
+    ///
+    /// # Panics
+    /// If a shape is empty or does not match.
+    pub(crate) fn pack_matrix(&mut self, matrix: &[f32], inputs: usize, outputs: usize) {
+        assert_eq!(matrix.len(), outputs * inputs, "matrix must be [inputs, outputs]");
+        self.panels.pack_columns(matrix, None, [inputs, outputs]);
+    }
+
+    /// Adds `leftᵀ right` to `sum`, where this was packed from `right`, a matrix `[rows, outputs]`:
+    /// `left` is `[rows, columns]`, `sum` is `[columns, outputs]`.
+    ///
+    /// # Panics
+    /// If a shape does not match.
+    pub(crate) fn add_over_rows(&self, left: &[f32], columns: usize, sum: &mut [f32]) {
+        self.add_over_rows_with(InstructionSet::fastest(), left, columns, sum);
+    }
+
+    /// `instructions` comes from [`InstructionSet::supported`].
+    fn add_over_rows_with(
+        &self,
+        instructions: &InstructionSet,
+        left: &[f32],
+        columns: usize,
+        sum: &mut [f32],
+    ) {
+        let Panels { inputs: rows, outputs, .. } = self.panels;
+        assert_eq!(left.len(), rows * columns, "left must be [rows, columns]");
+        assert_eq!(sum.len(), columns * outputs, "sum must be [columns, outputs]");
+        let height = height(columns, instructions.across);
+        for (index, sum) in sum.chunks_mut(height * outputs).enumerate() {
+            let tile = instructions.across[sum.len() / outputs - 1];
+            let activation = Activation::Identity;
+            let mut target = Target { activation, output: sum, outputs, adds: true };
+            for (panel, column) in self.panels.iter() {
+                // SAFETY: this processor has `instructions`.
+                unsafe { tile(panel, &left[index * height..], columns, &mut target, column) };
+            }
+        }
     }
 
     /// `activation(input weightᵀ + bias)`: `input` is `[rows, inputs]`, `output` is
@@ -303,22 +415,26 @@ impl PackedLinear {
         if rows == 0 {
             return;
         }
-        // Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4.
-        let height = rows.div_ceil(rows.div_ceil(instructions.tiles.len()));
+        let height = height(rows, instructions.tiles);
         let blocks = input.chunks(height * inputs).zip(output.chunks_mut(height * outputs));
         for (input, output) in blocks {
             let tile = instructions.tiles[input.len() / inputs - 1];
-            let mut target = Target { activation, output, outputs };
+            let mut target = Target { activation, output, outputs, adds: false };
             for (panel, column) in self.panels.iter() {
                 // SAFETY: this processor has `instructions`.
-                unsafe { tile(panel, input, &mut target, column) };
+                unsafe { tile(panel, input, inputs, &mut target, column) };
             }
         }
     }
 }
 
+/// Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4.
+fn height(rows: usize, tiles: &[Tile]) -> usize {
+    rows.div_ceil(rows.div_ceil(tiles.len()))
+}
+
 /// A linear layer for inputs that are sums of one-hot vectors, packed once per weight snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PackedEmbedding {
     panels: Panels,
 }
@@ -330,12 +446,20 @@ impl PackedEmbedding {
     /// # Panics
     /// If a shape is empty or does not match.
     pub(crate) fn new(weight: &[f32], bias: &[f32]) -> Self {
+        let mut packed = Self::default();
+        packed.pack(weight, bias);
+        packed
+    }
+
+    /// As [`new`](Self::new), in the memory that there is.
+    ///
+    /// # Panics
+    /// If a shape is empty or does not match.
+    pub(crate) fn pack(&mut self, weight: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         assert_eq!(weight.len() % outputs.max(1), 0, "weight must be [features, outputs]");
         let features = weight.len() / outputs.max(1);
-        let panels =
-            Panels::pack(bias, features, |feature, output| weight[feature * outputs + output]);
-        Self { panels }
+        self.panels.pack_columns(weight, Some(bias), [features, outputs]);
     }
 
     /// `activation(bias + sum of weight rows)`: row `r` adds the features
@@ -370,7 +494,7 @@ impl PackedEmbedding {
         assert_eq!(output.len(), (offsets.len() - 1) * outputs, "output must be [rows, outputs]");
         for (range, output) in offsets.windows(2).zip(output.chunks_exact_mut(outputs)) {
             let features = &indices[range[0] as usize..range[1] as usize];
-            let mut target = Target { activation, output, outputs };
+            let mut target = Target { activation, output, outputs, adds: false };
             // SAFETY: this processor has `instructions`.
             unsafe { (instructions.sum)(&self.panels, features, &mut target) };
         }

@@ -84,6 +84,15 @@ impl Mlp {
         Self::layer(backend, self.output, x, features, Activation::Identity)
     }
 
+    /// Its layers, first to last; none if there is more to it than they and ReLU between them.
+    pub(super) fn chain(&self) -> Option<Vec<usize>> {
+        let is_plain = self.hidden.iter().all(|hidden| hidden.norm.is_none())
+            && self.dropout == 0.0
+            && self.activation == Activation::Relu;
+        let hidden = self.hidden.iter().map(|hidden| hidden.layer);
+        is_plain.then(|| hidden.chain([self.output]).collect())
+    }
+
     /// A layer on the output of the one before, or the first on the features.
     fn layer<B: Backend>(
         backend: &mut B,

@@ -171,6 +171,13 @@ impl Network {
         self.layers.iter().filter(is_cached).map(|layer| layer.outputs).collect()
     }
 
+    /// The layers of the perceptron, or of both, first to last; none if it is more than layers with
+    /// ReLU between them.
+    fn chains(&self) -> Option<Vec<Vec<usize>>> {
+        let Body::Mlp(Bodies { main, backward }) = &self.body else { return None };
+        [Some(main), backward.as_ref()].into_iter().flatten().map(Mlp::chain).collect()
+    }
+
     /// Whether training leaves out numbers at random.
     pub fn has_dropout(&self) -> bool {
         self.has_dropout

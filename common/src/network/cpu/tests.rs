@@ -120,6 +120,74 @@ fn rows_are_those_of_the_definition_whatever_the_batch() {
 }
 
 #[test]
+fn passes_are_the_definition_and_its_gradient() {
+    let mut done = 0;
+    for (environment, network) in networks() {
+        let network = Arc::new(network);
+        let Some(mut one) = Passes::new(Arc::clone(&network), 1) else {
+            assert!(!network.architecture().starts_with("mlp-relu["));
+            continue;
+        };
+        done += 1;
+        let snapshot = snapshot((*network).clone());
+        let values = &snapshot.weights().values;
+        // More rows than a product over rows takes at once.
+        let states = states(&*environment, 300);
+        let features = ragged(&states);
+        let rows = snapshot.forward(&mut Scratch::default(), &features).to_vec();
+        let mut random = Stream::new(SEED, Purpose::Walk, 3, 0);
+        let direction: Vec<f32> = rows.iter().map(|_| random.uniform() as f32 - 0.5).collect();
+        let (mut output, mut gradient) = (Vec::new(), Vec::new());
+        one.set_weights(&vec![7.0; values.len()]);
+        // What was there before, larger or smaller, leaves no trace.
+        for states in [&states[..], &states[..10], &states[..0], &states[..]] {
+            one.set_weights(values);
+            one.forward(&ragged(states), &mut output);
+            assert_eq!(output, rows[..output.len()], "{}", network.architecture());
+            one.backward(&direction[..output.len()], &mut gradient);
+        }
+        let mut naive = Naive::new(&network, snapshot.weights());
+        let mut along = |tensor: &str, index: usize, by: f64| {
+            naive.shift(tensor, index, by);
+            let outputs = states.iter().flat_map(|state| naive.row(state));
+            let sum = outputs.zip(&direction).map(|(x, d)| x * f64::from(*d)).sum::<f64>();
+            naive.shift(tensor, index, -by);
+            sum
+        };
+        let mut start = 0;
+        for parameter in network.parameters() {
+            for index in (0..parameter.len()).step_by(5) {
+                // So small that no unit turns on or off.
+                let step = 1e-7;
+                let name = &parameter.name;
+                let exact = (along(name, index, step) - along(name, index, -step)) / (2.0 * step);
+                let ours = f64::from(gradient[start + index]);
+                assert!(
+                    (ours - exact).abs() < 1e-4 * exact.abs().max(1.0),
+                    "{}, {name} {index}: {ours} is not {exact} (seed {SEED})",
+                    network.architecture()
+                );
+            }
+            start += parameter.len();
+        }
+        let mut three = Passes::new(Arc::clone(&network), 3).unwrap();
+        let (mut by_three, mut same) = (Vec::new(), Vec::new());
+        three.set_weights(values);
+        for _ in 0..2 {
+            three.forward(&features, &mut output);
+            assert_eq!(output, rows);
+            std::mem::swap(&mut by_three, &mut same);
+            three.backward(&direction, &mut by_three);
+        }
+        assert_eq!(by_three, same);
+        for (one, three) in gradient.iter().zip(&by_three) {
+            assert!((one - three).abs() < 1e-4 * one.abs().max(1.0), "{one} {three}");
+        }
+    }
+    assert_eq!(done, 3);
+}
+
+#[test]
 fn states_that_grow_in_slots_give_the_same_rows() {
     for (environment, network) in networks() {
         let context = network.architecture().to_owned();

@@ -59,6 +59,50 @@ fn linear_matches_the_naive_product() {
 }
 
 #[test]
+fn products_over_rows_are_added_and_match_the_naive_sum() {
+    for (index, (rows, columns, outputs)) in SHAPES.into_iter().enumerate().skip(1) {
+        let stream = &mut stream(200 + index);
+        let (left, right) = (values(stream, rows * columns), values(stream, rows * outputs));
+        let before = values(stream, columns * outputs);
+        let mut packed = PackedLinear::default();
+        // What was there before is written over.
+        packed.pack(&values(stream, 100 * 40), &values(stream, 40), 100, 40);
+        packed.pack_matrix(&right, rows, outputs);
+        for set in InstructionSet::supported() {
+            let mut sum = before.clone();
+            packed.add_over_rows_with(set, &left, columns, &mut sum);
+            for (at, &got) in sum.iter().enumerate() {
+                let (column, output) = (at / outputs, at % outputs);
+                let value =
+                    |row: usize| (left[row * columns + column], right[row * outputs + output]);
+                let terms = (0..rows).map(value).map(|(x, y)| f64::from(x) * f64::from(y));
+                let terms = terms.chain([f64::from(before[at])]);
+                check(got, terms, Activation::Identity, &format!("{} {rows}x{columns}", set.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_matrix_is_a_layer_whose_weight_is_transposed() {
+    for (index, (rows, inputs, outputs)) in SHAPES.into_iter().enumerate() {
+        let stream = &mut stream(300 + index);
+        let (input, matrix) = (values(stream, rows * inputs), values(stream, inputs * outputs));
+        let weight: Vec<f32> =
+            (0..inputs * outputs).map(|at| matrix[at % inputs * outputs + at / inputs]).collect();
+        let layer = PackedLinear::new(&weight, &vec![0.0; outputs], inputs, outputs);
+        let mut packed = PackedLinear::default();
+        packed.pack_matrix(&matrix, inputs, outputs);
+        let run = |layer: &PackedLinear| {
+            let mut output = vec![f32::NAN; rows * outputs];
+            layer.forward(&input, rows, Activation::Identity, &mut output);
+            output
+        };
+        assert_eq!(run(&packed), run(&layer));
+    }
+}
+
+#[test]
 fn embedding_matches_the_naive_sum() {
     for (index, (rows, features, outputs)) in SHAPES.into_iter().enumerate() {
         let stream = &mut stream(index);

@@ -24,6 +24,11 @@ impl Naive {
         Self { tensors, text: network.architecture().to_owned(), at }
     }
 
+    /// Moves one value of a tensor.
+    pub(super) fn shift(&mut self, tensor: &str, index: usize, by: f64) {
+        self.tensors.get_mut(tensor).unwrap()[index] += by;
+    }
+
     /// The output row of a state.
     pub(super) fn row(&self, features: &[u32]) -> Vector {
         let mut row = self.body("", features);

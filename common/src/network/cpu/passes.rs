@@ -1,0 +1,290 @@
+//! Training passes on the CPU: forward, keeping what each layer gave, and back from the gradient of the
+//! output rows to that of the weights.
+//!
+//! For perceptrons whose layers fit into a core's cache, where they are faster than a general library
+//! of tensors: nothing is allocated, the bias and the activation cost nothing, and a step is a few
+//! products. Rows are divided among threads; the gradient depends on how many there are by rounding
+//! alone, and with the same number is the same to the bit.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread;
+
+use super::super::kernels::{PackedEmbedding, PackedLinear};
+use super::super::{Activation, LayerKind, Network, Ragged};
+
+/// Weights of a layer up to which it is computed here: a megabyte.
+const LARGEST: usize = 1 << 18;
+/// Rows of a product over rows: what is packed of them stays in a core's cache.
+const CHUNK: usize = 256;
+/// A thread is worth its start from so many rows on.
+const LEAST_ROWS: usize = 64;
+
+/// A network with weights in training.
+pub struct Passes {
+    network: Arc<Network>,
+    layers: Vec<Layer>,
+    /// The layers of each body, first to last: of the one network, or also of P_B's own.
+    chains: Vec<Vec<usize>>,
+    parts: Vec<Part>,
+    /// Parts that the last forward pass used.
+    used: usize,
+}
+
+struct Layer {
+    inputs: usize,
+    outputs: usize,
+    /// Where its weight and its bias are among all parameters.
+    weight: Range<usize>,
+    bias: Range<usize>,
+    packed: Packed,
+}
+
+enum Packed {
+    Embedding(PackedEmbedding),
+    /// Also packed for the way back.
+    Linear(PackedLinear, PackedLinear),
+}
+
+/// The rows of one thread.
+#[derive(Default)]
+struct Part {
+    features: Ragged,
+    /// Of each chain, what each layer gave, `[rows, outputs]`.
+    values: Vec<Vec<Vec<f32>>>,
+    /// Output rows.
+    output: Vec<f32>,
+    /// Of the weights.
+    gradient: Vec<f32>,
+    /// Of what a layer gave, and of what the one before did.
+    of_output: Vec<f32>,
+    of_input: Vec<f32>,
+    scratch: PackedLinear,
+}
+
+impl Passes {
+    /// On so many threads; none if the network is better computed otherwise: it is no perceptron of
+    /// ReLU layers of at most a megabyte, or training leaves out numbers.
+    pub fn new(network: Arc<Network>, threads: usize) -> Option<Self> {
+        let chains = network.chains()?;
+        let mut start = 0;
+        let mut layers = Vec::new();
+        for layer in network.layers() {
+            let [weight, bias] = layer.parameters().map(|parameter| {
+                start += parameter.len();
+                start - parameter.len()..start
+            });
+            if weight.len() > LARGEST {
+                return None;
+            }
+            let packed = match layer.kind {
+                LayerKind::Embedding => Packed::Embedding(PackedEmbedding::default()),
+                LayerKind::Linear => {
+                    Packed::Linear(PackedLinear::default(), PackedLinear::default())
+                }
+                LayerKind::Norm => return None,
+            };
+            let (inputs, outputs) = (layer.inputs, layer.outputs);
+            layers.push(Layer { inputs, outputs, weight, bias, packed });
+        }
+        let part = || Part {
+            values: chains.iter().map(|chain| vec![Vec::new(); chain.len()]).collect(),
+            ..Part::default()
+        };
+        let parts = (0..threads.max(1)).map(|_| part()).collect();
+        Some(Self { network, layers, chains, parts, used: 0 })
+    }
+
+    /// Takes other weights, in the order of [`Network::parameters`].
+    ///
+    /// # Panics
+    /// If they are not as many as the network has.
+    pub fn set_weights(&mut self, values: &[f32]) {
+        assert_eq!(values.len(), self.network.parameter_count(), "weights of another network");
+        for Layer { inputs, outputs, weight, bias, packed } in &mut self.layers {
+            let (weight, bias) = (&values[weight.clone()], &values[bias.clone()]);
+            match packed {
+                Packed::Embedding(packed) => packed.pack(weight, bias),
+                Packed::Linear(packed, back) => {
+                    packed.pack(weight, bias, *inputs, *outputs);
+                    back.pack_matrix(weight, *outputs, *inputs);
+                }
+            }
+        }
+    }
+
+    /// Writes the output rows of states, `[features.rows(), heads.width()]`.
+    ///
+    /// # Panics
+    /// If a feature is none of the network's, or there are no weights yet.
+    pub fn forward(&mut self, features: &Ragged, output: &mut Vec<f32>) {
+        let rows = features.rows();
+        self.used = rows.div_ceil(LEAST_ROWS).clamp(1, self.parts.len());
+        let each = rows.div_ceil(self.used);
+        for (i, part) in self.parts[..self.used].iter_mut().enumerate() {
+            part.features.clear();
+            for row in (i * each).min(rows)..((i + 1) * each).min(rows) {
+                part.features.push_with(|values| values.extend(features.row(row)));
+            }
+        }
+        let definition = Definition {
+            layers: &self.layers,
+            chains: &self.chains,
+            at: self.network.heads.backward_column(),
+            width: self.network.heads.width(),
+        };
+        in_parallel(&mut self.parts[..self.used], |part| definition.forward(part));
+        output.clear();
+        self.parts[..self.used].iter().for_each(|part| output.extend(&part.output));
+    }
+
+    /// Writes the gradient of the weights, in their order, given that of the last output rows in
+    /// their shape.
+    ///
+    /// # Panics
+    /// If the shape is another.
+    pub fn backward(&mut self, of_output: &[f32], gradient: &mut Vec<f32>) {
+        let mut left = of_output;
+        for part in &mut self.parts[..self.used] {
+            let (own, rest) = left.split_at(part.output.len());
+            part.output.copy_from_slice(own);
+            left = rest;
+        }
+        assert!(left.is_empty(), "a gradient of other rows");
+        let definition = Definition {
+            layers: &self.layers,
+            chains: &self.chains,
+            at: self.network.heads.backward_column(),
+            width: self.network.heads.width(),
+        };
+        let count = self.network.parameter_count();
+        in_parallel(&mut self.parts[..self.used], |part| {
+            part.gradient.clear();
+            part.gradient.resize(count, 0.0);
+            definition.backward(part);
+        });
+        gradient.clear();
+        let (first, others) = self.parts[..self.used].split_at(1);
+        first.iter().for_each(|part| gradient.extend(&part.gradient));
+        for part in others {
+            gradient.iter_mut().zip(&part.gradient).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
+/// Does it to each part on a thread of its own, to the first on this one.
+fn in_parallel(parts: &mut [Part], work: impl Fn(&mut Part) + Sync) {
+    let Some((first, others)) = parts.split_first_mut() else { return };
+    thread::scope(|scope| {
+        for part in others {
+            scope.spawn(|| work(part));
+        }
+        work(first);
+    });
+}
+
+/// What all threads read.
+struct Definition<'a> {
+    layers: &'a [Layer],
+    chains: &'a [Vec<usize>],
+    /// The output column before which those of P_B's own network go.
+    at: usize,
+    width: usize,
+}
+
+impl Definition<'_> {
+    /// Where the columns of a chain begin and end that go before and behind those of another.
+    fn columns(&self, chain: usize) -> [Range<usize>; 2] {
+        let outputs =
+            |chain: usize| self.chains[chain].last().map_or(0, |&l| self.layers[l].outputs);
+        match (chain, self.chains.len()) {
+            (0, 1) => [0..self.width, 0..0],
+            (0, _) => [0..self.at, self.at + outputs(1)..self.width],
+            _ => [self.at..self.at + outputs(chain), 0..0],
+        }
+    }
+
+    fn forward(&self, part: &mut Part) {
+        let rows = part.features.rows();
+        part.output.resize(rows * self.width, 0.0);
+        for (chain, layers) in self.chains.iter().enumerate() {
+            for (place, &layer) in layers.iter().enumerate() {
+                let is_last = place + 1 == layers.len();
+                let activation = if is_last { Activation::Identity } else { Activation::Relu };
+                let (before, of_layer) = part.values[chain].split_at_mut(place);
+                let output = &mut of_layer[0];
+                let Layer { outputs, packed, .. } = &self.layers[layer];
+                output.resize(rows * outputs, 0.0);
+                match (packed, before.last()) {
+                    (Packed::Embedding(packed), _) => {
+                        let Ragged { values, offsets } = &part.features;
+                        packed.forward(values, offsets, activation, output);
+                    }
+                    (Packed::Linear(packed, _), Some(input)) => {
+                        packed.forward(input, rows, activation, output);
+                    }
+                    (Packed::Linear(..), None) => {}
+                }
+            }
+            let Some(values) = part.values[chain].last() else { continue };
+            let [first, second] = self.columns(chain);
+            let outputs = first.len() + second.len();
+            let from = values.chunks_exact(outputs.max(1));
+            for (to, from) in part.output.chunks_exact_mut(self.width).zip(from) {
+                to[first.clone()].copy_from_slice(&from[..first.len()]);
+                to[second.clone()].copy_from_slice(&from[first.len()..]);
+            }
+        }
+    }
+
+    /// The gradient of the output rows is where they were.
+    fn backward(&self, part: &mut Part) {
+        for (chain, layers) in self.chains.iter().enumerate() {
+            let [first, second] = self.columns(chain);
+            part.of_output.clear();
+            for row in part.output.chunks_exact(self.width) {
+                part.of_output.extend(&row[first.clone()]);
+                part.of_output.extend(&row[second.clone()]);
+            }
+            for (place, &layer) in layers.iter().enumerate().rev() {
+                let layer = &self.layers[layer];
+                let sum = &mut part.gradient[layer.bias.clone()];
+                for row in part.of_output.chunks_exact(layer.outputs) {
+                    sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                }
+                let sum = &mut part.gradient[layer.weight.clone()];
+                match (&layer.packed, place.checked_sub(1)) {
+                    (Packed::Linear(_, back), Some(before)) => {
+                        let input = &part.values[chain][before];
+                        let inputs = input.chunks(CHUNK * layer.inputs);
+                        let lefts = part.of_output.chunks(CHUNK * layer.outputs);
+                        for (input, left) in inputs.zip(lefts) {
+                            let rows = input.len() / layer.inputs;
+                            part.scratch.pack_matrix(input, rows, layer.inputs);
+                            part.scratch.add_over_rows(left, layer.outputs, sum);
+                        }
+                        let rows = part.features.rows();
+                        part.of_input.resize(rows * layer.inputs, 0.0);
+                        let identity = Activation::Identity;
+                        back.forward(&part.of_output, rows, identity, &mut part.of_input);
+                        for (gradient, value) in part.of_input.iter_mut().zip(input) {
+                            // ReLU's own derivative; NaN stays NaN.
+                            *gradient = if *value == 0.0 { 0.0 } else { *gradient };
+                        }
+                        std::mem::swap(&mut part.of_output, &mut part.of_input);
+                    }
+                    _ => {
+                        let rows = part.of_output.chunks_exact(layer.outputs).enumerate();
+                        for (row, of_row) in rows {
+                            for &feature in part.features.row(row) {
+                                let at = feature as usize * layer.outputs;
+                                let sum = &mut sum[at..at + layer.outputs];
+                                sum.iter_mut().zip(of_row).for_each(|(sum, value)| *sum += value);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
