@@ -66,7 +66,7 @@ mod learner {
         bencher.counter(ItemsCount::new(shape.batch)).bench_local(|| training.build());
     }
 
-    /// Of it, what libtorch does.
+    /// Of it, what the network takes.
     #[divan::bench(args = GRIDS)]
     fn compute(bencher: Bencher, shape: Shape) {
         let mut training = Training::new(&Scene::new(shape));

@@ -1,5 +1,5 @@
 //! The hot parts, one thread each, against what the machine allows: products of matrices at the speed
-//! that was measured a moment before, libtorch's own share, trajectories a second.
+//! that was measured a moment before, what an update spends outside its network, trajectories a second.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -163,7 +163,7 @@ fn rollouts(clock: &Clock) -> Row {
     }
 }
 
-/// An update from a full replay: libtorch's share.
+/// An update from a full replay: the share of the network's passes and its optimizer.
 fn update(clock: &Clock, batch: usize) -> Row {
     let scene = Scene::new(Shape::grid(4, 16, batch));
     let (mut whole, mut parts) = (Training::new(&scene), Training::new(&scene));
@@ -181,11 +181,11 @@ fn update(clock: &Clock, batch: usize) -> Row {
     let compute = compute - build;
     Row {
         part: match batch {
-            16 => "update, 4D H16, batch 16: libtorch's share",
-            _ => "update, 4D H16, batch 128: libtorch's share",
+            16 => "update, 4D H16, batch 16: the network's share",
+            _ => "update, 4D H16, batch 128: the network's share",
         },
         measured: format!(
-            "{:.2} ms, libtorch {:.2} ms, the batch from actions {:.2} ms",
+            "{:.2} ms, passes and optimizer {:.2} ms, the batch from actions {:.2} ms",
             1e3 * update,
             1e3 * compute,
             1e3 * build

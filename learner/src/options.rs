@@ -49,7 +49,7 @@ pub struct Options {
     /// Overrides run.seed.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Overrides learner.threads: libtorch's threads within an operation.
+    /// Overrides learner.threads: threads of an update.
     #[arg(long)]
     pub threads: Option<usize>,
     /// TLS and tokens.

@@ -1,4 +1,4 @@
-//! Training with libtorch: a batch of trajectories in, better weights out.
+//! Training: a batch of trajectories in, better weights out.
 
 mod gradients;
 mod spare;

@@ -1,7 +1,8 @@
 //! The policy network: one definition, run by two backends.
 //!
 //! A network is written once, generic over [`Backend`]; the CPU backend ([`cpu`]) runs it for
-//! rollouts and exact evaluation, the learner's libtorch backend trains it.
+//! rollouts and exact evaluation, the learner's libtorch backend trains it; small perceptrons are
+//! trained on the CPU, too ([`cpu::Passes`]).
 
 mod backend;
 pub mod cpu;

@@ -60,7 +60,7 @@ pub struct Learner {
     pub keep_every: u64,
     /// Where the learner computes.
     pub device: Device,
-    /// libtorch's threads within an operation; the launcher or the machine decides when not given.
+    /// Threads of an update; the launcher or the machine decides when not given.
     pub threads: Option<usize>,
     /// Bytes of trajectories that all actors together may have under way to the trainer.
     pub credit_budget: ByteSize,
@@ -107,7 +107,7 @@ impl Config for Learner {
         let keep = "besides the newest three, every so many-th checkpoint stays; 0 for none";
         keys.key("keep_every", &mut self.keep_every, keep);
         keys.key("device", &mut self.device, "where the learner computes");
-        keys.key("threads", &mut self.threads, "libtorch's threads within an operation")
+        keys.key("threads", &mut self.threads, "threads of an update")
             .at_least(Some(1))
             .at_most(Some(1_024));
         let budget = "bytes of trajectories that all actors may have under way";
