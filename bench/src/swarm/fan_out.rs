@@ -82,26 +82,34 @@ struct Version {
     seconds: Vec<f64>,
 }
 
+/// When anybody heard of a version, and how many seconds later each could use it.
 #[derive(Default)]
-struct Arrivals(Mutex<BTreeMap<u64, (Option<Instant>, Vec<f64>)>>);
+struct Arrival {
+    first: Option<Instant>,
+    seconds: Vec<f64>,
+}
+
+/// By the step.
+#[derive(Default)]
+struct Arrivals(Mutex<BTreeMap<u64, Arrival>>);
 
 impl Arrivals {
     fn heard(&self, step: u64) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(step).or_default().0.get_or_insert_with(Instant::now);
+        all.entry(step).or_default().first.get_or_insert_with(Instant::now);
     }
 
     fn applied(&self, step: u64) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, seconds) = all.entry(step).or_default();
+        let Arrival { first, seconds } = all.entry(step).or_default();
         seconds.extend(first.map(|first| first.elapsed().as_secs_f64()));
     }
 
     /// Those that so many have, but for the weights that everybody is given at first.
     fn whole(&self, subscribers: usize) -> Vec<Version> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let whole = all.iter().filter(|(step, (_, by))| **step > 0 && by.len() == subscribers);
-        whole.map(|(&step, (_, seconds))| Version { step, seconds: seconds.clone() }).collect()
+        let whole = all.iter().filter(|(step, of)| **step > 0 && of.seconds.len() == subscribers);
+        whole.map(|(&step, of)| Version { step, seconds: of.seconds.clone() }).collect()
     }
 }
 
