@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tributary_common::network::{Network, Weights};
 use tributary_proto::convert::chunks::{Manifest, WeightsEvent};
@@ -18,8 +17,8 @@ use tributary_proto::v1::WeightsMessage;
 
 use super::learner::Learner;
 use super::pool::Pool;
-use super::session::{Session, Tally, Work};
-use super::{JOINING, allow_connections};
+use super::session::{Tally, Work};
+use super::{allow_connections, join};
 use crate::machine::Machine;
 use crate::report::{Outputs, grouped, median};
 
@@ -145,7 +144,10 @@ impl Reader {
 
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    allow_connections(options.subscribers)?;
+    let Options { subscribers, width, versions, every, .. } = *options;
+    let is_none = subscribers == 0 || width == 0 || versions == 0 || every == 0;
+    ensure!(!is_none, "subscribers, width, versions and seconds are at least 1");
+    allow_connections(subscribers)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(measure(options))
 }
@@ -159,25 +161,16 @@ async fn measure(options: &Options) -> Result<()> {
     let dialer = Credentials::default().dialer(&learner.address)?;
     let (arrivals, tally) = (Arc::new(Arrivals::default()), Arc::new(Tally::default()));
     let (orders, work) = watch::channel(Work::Nothing);
-    // One of them draws what training needs; the others only listen.
-    let (_idle, nothing) = watch::channel(Work::Nothing);
-    let mut running = JoinSet::new();
-    let mut joining = JoinSet::new();
-    for number in 0..subscribers {
-        let (dialer, pool, tally) = (dialer.clone(), Arc::clone(&pool), Arc::clone(&tally));
+    let reader = || {
         let (network, arrivals) = (Arc::clone(&network), Arc::clone(&arrivals));
         let mut reader = Reader { network, arrivals, open: None };
-        let read = move |message| reader.read(message).unwrap_or_else(|e| eprintln!("{e:#}"));
-        joining.spawn(Session::join(dialer, number, pool, tally, read));
-        // Not all say hello at the same time.
-        while joining.len() >= JOINING || number + 1 == subscribers && !joining.is_empty() {
-            let joined = joining.join_next().await.context("nobody joins")???;
-            let work = if running.is_empty() { work.clone() } else { nothing.clone() };
-            running.spawn(joined.work(work));
-        }
-    }
+        move |message| reader.read(message).unwrap_or_else(|error| eprintln!("{error:#}"))
+    };
+    let mut running = join(subscribers, dialer, &pool, &tally, work, reader).await?;
     let processor = learner.processor_seconds()?;
-    let every = Duration::from_secs(every) / (BATCH * UPDATES) as u32;
+    // All of them together send what training needs.
+    let share = subscribers as f64 / (BATCH * UPDATES) as f64;
+    let every = Duration::from_secs(every).mul_f64(share);
     orders.send_replace(Work::Paced { batch: 1, every });
     let whole = loop {
         sleep(Duration::from_millis(100)).await;

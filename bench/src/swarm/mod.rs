@@ -112,7 +112,13 @@ async fn measure(options: &Options, sessions: usize) -> Result<Row> {
     let tally = Arc::new(Tally::default());
     let (orders, work) = watch::channel(Work::Nothing);
     let start = Instant::now();
-    let mut running = join(sessions, dialer, &pool, &tally, work).await?;
+    let count = || {
+        let seen = Arc::clone(&tally);
+        move |message: WeightsMessage| {
+            seen.weights.fetch_add(message.encoded_len() as u64, Relaxed);
+        }
+    };
+    let mut running = join(sessions, dialer, &pool, &tally, work, count).await?;
     let join_seconds = start.elapsed().as_secs_f64();
 
     orders.send_replace(Work::Full { batch: options.batch });
@@ -150,26 +156,24 @@ async fn measure(options: &Options, sessions: usize) -> Result<Row> {
     })
 }
 
-/// Starts so many sessions, and waits until all have credit.
-async fn join(
+/// Starts so many sessions, and waits until all have credit. Each tells what it hears of weights to a
+/// reader of its own.
+async fn join<Reader: FnMut(WeightsMessage) + Send + 'static>(
     sessions: usize,
     dialer: Dialer,
     pool: &Arc<Pool>,
     tally: &Arc<Tally>,
     work: watch::Receiver<Work>,
+    reader: impl Fn() -> Reader,
 ) -> Result<JoinSet<Result<()>>> {
     let doors = Arc::new(Semaphore::new(JOINING));
     let mut joining = JoinSet::new();
     for number in 0..sessions {
-        let (dialer, doors) = (dialer.clone(), Arc::clone(&doors));
+        let (dialer, doors, reader) = (dialer.clone(), Arc::clone(&doors), reader());
         let (pool, tally) = (Arc::clone(pool), Arc::clone(tally));
         joining.spawn(async move {
             let _door = doors.acquire().await?;
-            let seen = Arc::clone(&tally);
-            let count = move |message: WeightsMessage| {
-                seen.weights.fetch_add(message.encoded_len() as u64, Relaxed);
-            };
-            Session::join(dialer, number, pool, tally, count).await
+            Session::join(dialer, number, pool, tally, reader).await
         });
     }
     let mut running = JoinSet::new();
