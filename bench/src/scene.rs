@@ -25,9 +25,9 @@ use tributary_common::session::sessions::SessionsConfig;
 use tributary_common::session::{Secret, SessionKey, batch_bytes};
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
 use tributary_learner::adam::{Adam, Settings};
-use tributary_learner::average::MovingAverage;
 use tributary_learner::batch::Batch;
 use tributary_learner::dead_letters::DeadLetters;
+use tributary_learner::engine::{Engine, Step, engine};
 use tributary_learner::examine::{Examiner, Sound};
 use tributary_learner::figures::Board;
 use tributary_learner::findings::Findings;
@@ -39,7 +39,6 @@ use tributary_learner::outbox::Outbox;
 use tributary_learner::replay::{Replay, Samples};
 use tributary_learner::roster::{Card, Roster};
 use tributary_learner::train::Trainer;
-use tributary_learner::trained_network::TrainedNetwork;
 use tributary_learner::training::Training as _;
 use tributary_learner::yields::Yields;
 
@@ -241,9 +240,8 @@ impl Forward {
 pub(crate) struct Training {
     environment: Arc<dyn Environment>,
     trainer: Trainer,
-    network: TrainedNetwork,
+    engine: Box<dyn Engine>,
     adam: Adam,
-    average: MovingAverage,
     batch: Batch,
     logits: Vec<f32>,
     batches: Vec<Samples>,
@@ -258,14 +256,12 @@ impl Training {
         let heads = definition.heads;
         let values = definition.initial_values(SEED);
         let device = tributary_learner::torch::device(run_file::Device::Cpu).expect("a device");
-        let network = TrainedNetwork::new(definition, &values, device).expect("a network");
-        let learner = &scene.run_file.learner;
+        let engine = engine(&definition, &values, false, device).expect("an engine");
         Self {
             environment: Arc::clone(&scene.task.environment),
             trainer,
-            adam: Adam::new(Settings::of_weights(learner), &network.torch.flat).expect("Adam"),
-            average: MovingAverage::new(learner.ema, &network.torch.flat).expect("an average"),
-            network,
+            adam: Adam::new(Settings::of_weights(&scene.run_file.learner)),
+            engine,
             batch: Batch::new(heads),
             logits: Vec::new(),
             batches: (0..32).map(|i| scene.samples(i)).collect(),
@@ -293,12 +289,13 @@ impl Training {
     /// the gradient, Adam, the average.
     pub(crate) fn compute(&mut self) -> f64 {
         let (features, values) = (&self.batch.states.features, &mut self.logits);
-        let forward = self.network.forward(features, 0, values).expect("logits");
+        self.engine.forward(features, 0, values).expect("logits");
         values.iter_mut().for_each(|value| *value *= 1e-3);
-        let gradient = self.network.backward(forward, values).expect("a gradient");
-        let norm = gradient.f_norm().and_then(|norm| norm.f_double_value(&[])).expect("a norm");
-        self.adam.step(&mut self.network.torch.flat, &gradient, 1.0).expect("a step");
-        self.average.update(&self.network.torch.flat).expect("an average");
+        let norm = self.engine.backward(values).expect("a gradient");
+        let weights = self.adam.step(self.adam.rate(1.0));
+        let (shares, average) = (self.adam.shares(), 0.01);
+        let step = Step { gradient_scale: 1.0, shares, weights, average, target: None };
+        self.engine.step(&step).expect("a step");
         norm
     }
 

@@ -1,11 +1,10 @@
-//! Adam (Kingma and Ba: "Adam: a method for stochastic optimization", 2015, algorithm 1), on one
-//! flat vector of parameters in libtorch and on single numbers; with decoupled weight decay AdamW
-//! (Loshchilov and Hutter: "Decoupled weight decay regularization", 2019, algorithm 2).
+//! Adam (Kingma and Ba: "Adam: a method for stochastic optimization", 2015, algorithm 1), of a vector
+//! of parameters and of single numbers; with decoupled weight decay AdamW (Loshchilov and Hutter:
+//! "Decoupled weight decay regularization", 2019, algorithm 2).
 
-use tch::{TchError, Tensor};
 use tributary_common::run_file::{self, OptimizerKind};
 
-use crate::torch::{assign, to_host};
+use crate::engine::Move;
 use crate::training::Moments;
 
 /// A smaller learning rate moves no weight in float32, and its inverse leaves the range of one.
@@ -52,70 +51,42 @@ impl Settings {
     }
 }
 
-/// Adam of a flat parameter vector. Works in place on whatever device that is on; on the CPU, too,
-/// its vectorized passes were cheaper than one fused pass in Rust with its two copies.
+/// The steps of Adam of a vector, whose moments are in an [`Engine`](crate::engine::Engine).
+#[derive(Clone, Debug)]
 pub struct Adam {
     settings: Settings,
-    steps: u64,
-    mean: Tensor,
-    square: Tensor,
-    /// Memory for what is between.
-    scratch: Tensor,
+    /// Steps so far.
+    pub steps: u64,
 }
 
 impl Adam {
-    /// For a vector like this one.
-    pub fn new(settings: Settings, parameters: &Tensor) -> Result<Self, TchError> {
-        let zeros = || parameters.f_zeros_like();
-        let (mean, square, scratch) = (zeros()?, zeros()?, zeros()?);
-        Ok(Self { settings, steps: 0, mean, square, scratch })
+    /// At the start.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, steps: 0 }
     }
 
-    /// One step against the gradient, at a fraction of the learning rate; returns the rate.
-    pub fn step(
-        &mut self,
-        parameters: &mut Tensor,
-        gradient: &Tensor,
-        fraction: f64,
-    ) -> Result<f64, TchError> {
-        let _no_grad = tch::no_grad_guard();
-        let Settings { learning_rate, beta1, beta2, epsilon, weight_decay } = self.settings;
-        let rate = fraction * learning_rate;
+    /// The next step's rate, at a fraction of the learning rate.
+    pub fn rate(&self, fraction: f64) -> f64 {
+        fraction * self.settings.learning_rate
+    }
+
+    /// How far the means of the gradient and of its square go to the new ones.
+    pub fn shares(&self) -> [f64; 2] {
+        [1.0 - self.settings.beta1, 1.0 - self.settings.beta2]
+    }
+
+    /// Counts a step of this rate; how it moves the weights.
+    pub fn step(&mut self, rate: f64) -> Option<Move> {
         self.steps += 1;
-        let (mean, square) = self.settings.corrections(self.steps);
-        let _ = self.mean.f_lerp_(gradient, 1.0 - beta1)?;
-        let _ = gradient.f_square_out(&self.scratch)?;
-        let _ = self.square.f_lerp_(&self.scratch, 1.0 - beta2)?;
         if rate < LEAST_RATE {
-            return Ok(rate);
+            return None;
         }
-        if weight_decay > 0.0 {
-            let _ = parameters.f_mul_scalar_(1.0 - rate * weight_decay)?;
-        }
-        // parameters -= rate · (mean / its correction) / (sqrt(square / its correction) + epsilon),
-        // with the numbers drawn into the denominator.
+        let Settings { epsilon, weight_decay, .. } = self.settings;
+        let (mean, square) = self.settings.corrections(self.steps);
+        // w -= rate · (mean / its correction) / (sqrt(square / its correction) + epsilon).
         let scale = -mean / rate;
-        let _ = self.square.f_sqrt_out(&self.scratch)?;
-        let _ = self.scratch.f_mul_scalar_(scale / square.sqrt())?;
-        let _ = self.scratch.f_add_scalar_(scale * epsilon)?;
-        let _ = parameters.f_addcdiv_(&self.mean, &self.scratch)?;
-        Ok(rate)
-    }
-
-    /// Its moments, on the host.
-    pub fn moments(&self) -> Result<Moments<Vec<f32>>, TchError> {
-        let mut moments = Moments { steps: self.steps, ..Moments::default() };
-        to_host(&self.mean, &mut moments.mean)?;
-        to_host(&self.square, &mut moments.square)?;
-        Ok(moments)
-    }
-
-    /// Goes on from these moments.
-    pub fn restore(&mut self, moments: &Moments<Vec<f32>>) -> Result<(), TchError> {
-        assign(&mut self.mean, &moments.mean)?;
-        assign(&mut self.square, &moments.square)?;
-        self.steps = moments.steps;
-        Ok(())
+        let (root, least) = (scale / square.sqrt(), scale * epsilon);
+        Some(Move { keep: 1.0 - rate * weight_decay, root, least })
     }
 }
 
@@ -148,20 +119,14 @@ impl ScalarAdam {
     }
 }
 
-/// Shortens a gradient of this norm to the largest that is wanted, in place (Pascanu, Mikolov,
-/// Bengio: "On the difficulty of training recurrent neural networks", 2013).
-pub fn clip(gradient: &mut Tensor, norm: f64, largest: Option<f64>) -> Result<(), TchError> {
-    if let Some(largest) = largest.filter(|largest| norm > *largest) {
-        let _ = gradient.f_mul_scalar_(largest / norm)?;
-    }
-    Ok(())
+/// What shortens a gradient of this norm to the largest that is wanted (Pascanu, Mikolov, Bengio: "On
+/// the difficulty of training recurrent neural networks", 2013).
+pub fn clip(norm: f64, largest: Option<f64>) -> f64 {
+    largest.filter(|largest| norm > *largest).map_or(1.0, |largest| largest / norm)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use tributary_common::random::{Purpose, Stream};
-
     use super::*;
 
     const SETTINGS: Settings =
@@ -197,53 +162,8 @@ mod tests {
 
     #[test]
     fn only_long_gradients_are_shortened() {
-        for (largest, expected) in
-            [(None, [3.0, 4.0]), (Some(6.0), [3.0, 4.0]), (Some(1.0), [0.6, 0.8])]
-        {
-            let mut gradient = Tensor::from_slice(&[3f32, 4.0]);
-            clip(&mut gradient, 5.0, largest).unwrap();
-            for (i, expected) in (0..).zip(expected) {
-                let ours = gradient.double_value(&[i]);
-                assert!((ours - expected).abs() < 1e-6, "{largest:?}: {ours}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_vector_does_what_the_numbers_do() {
-        [SETTINGS, ADAMW].into_iter().for_each(compare);
-    }
-
-    fn compare(settings: Settings) {
-        let mut stream = Stream::new(1, Purpose::Walk, 0, 0);
-        let mut random = |scale: f64| -> Vec<f32> {
-            (0..50).map(|_| (scale * (stream.uniform() - 0.5)) as f32).collect()
-        };
-        let start = random(2.0);
-        let mut vector = Tensor::from_slice(&start);
-        let mut numbers: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
-        let mut adam = Adam::new(settings, &vector).unwrap();
-        let mut scalars = vec![ScalarAdam::new(settings); 50];
-        for step in 0..20 {
-            let mut gradient = random(10f64.powi(step % 5 - 2));
-            // Parameters whose gradient is 0, and steps at no rate at all.
-            gradient[..10].fill(0.0);
-            let fraction = f64::from(step % 4) / 3.0;
-            adam.step(&mut vector, &Tensor::from_slice(&gradient), fraction).unwrap();
-            for ((number, scalar), &g) in numbers.iter_mut().zip(&mut scalars).zip(&gradient) {
-                scalar.step(number, f64::from(g), fraction);
-            }
-            if step == 10 {
-                // Moments survive their way through a checkpoint.
-                let moments = adam.moments().unwrap();
-                adam = Adam::new(settings, &vector).unwrap();
-                adam.restore(&moments).unwrap();
-            }
-        }
-        let mut values = Vec::new();
-        to_host(&vector, &mut values).unwrap();
-        for (value, number) in values.iter().zip(&numbers) {
-            assert!((f64::from(*value) - number).abs() < 1e-5, "{value} is not {number}");
+        for (largest, expected) in [(None, 1.0), (Some(6.0), 1.0), (Some(1.0), 0.2)] {
+            assert_eq!(clip(5.0, largest), expected, "{largest:?}");
         }
     }
 }

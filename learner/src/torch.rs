@@ -9,6 +9,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use tributary_common::network::{Activation, Backend, NORM_EPSILON, Network, Ragged, Sequences};
 use tributary_common::run_file;
 
+use crate::engine::check_features;
 use crate::locks::lock;
 use crate::training::TrainError;
 
@@ -65,11 +66,6 @@ impl TorchNetwork {
     /// The definition.
     pub fn network(&self) -> &Network {
         &self.network
-    }
-
-    /// Looks for features that the first layer does not have.
-    pub(crate) fn check(&self, features: &Ragged) -> Result<(), TchError> {
-        self.network.layers().first().map_or(Ok(()), |layer| check(features, layer.inputs))
     }
 
     /// Runs the network; `[features.rows(), heads.width()]`.
@@ -141,7 +137,7 @@ impl Backend for TorchBackend<'_> {
     ) -> Result<Tensor, TchError> {
         const SUM: i64 = 0;
         // The operator does not look where its fast path reads.
-        check(rows, self.network.network.layers()[layer].inputs)?;
+        check_features(rows, self.network.network.layers()[layer].inputs)?;
         let (weight, bias) = self.weight_and_bias(layer);
         let (values, offsets) = (self.indices(&rows.values)?, self.indices(&rows.offsets)?);
         let no_weights = None::<&Tensor>;
@@ -211,12 +207,6 @@ impl Backend for TorchBackend<'_> {
     }
 }
 
-fn check(rows: &Ragged, inputs: usize) -> Result<(), TchError> {
-    let Some(row) = rows.values.iter().find(|&&row| row as usize >= inputs) else { return Ok(()) };
-    let said = format!("feature {row} of a state, but the network has {inputs} inputs");
-    Err(TchError::Shape(said))
-}
-
 fn activate(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> {
     match activation {
         Activation::Identity => Ok(tensor),
@@ -229,28 +219,6 @@ fn activate(tensor: Tensor, activation: Activation) -> Result<Tensor, TchError> 
 pub fn to_host(tensor: &Tensor, out: &mut Vec<f32>) -> Result<(), TchError> {
     out.resize(tensor.numel(), 0.0);
     tensor.f_detach()?.f_contiguous()?.f_copy_data(out, tensor.numel())
-}
-
-/// As [`to_host`]; returns whether all of them are finite, which is looked at part by part, while a part
-/// is in the cache.
-pub fn to_host_if_finite(tensor: &Tensor, out: &mut Vec<f32>) -> Result<bool, TchError> {
-    /// Half of a core's second cache, or less.
-    const PART: usize = 32 << 10;
-    out.resize(tensor.numel(), 0.0);
-    let flat = tensor.f_detach()?.f_contiguous()?.f_view(-1)?;
-    let parts = out.chunks_mut(PART);
-    for (part, values) in flat.f_split(PART as i64, 0)?.iter().zip(parts) {
-        part.f_copy_data(values, values.len())?;
-        if !are_finite(values) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// In parts without a branch, which the compiler vectorises.
-fn are_finite(values: &[f32]) -> bool {
-    values.chunks(1_024).all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
 }
 
 /// Copies values from the host into a tensor of f32, in place.

@@ -5,9 +5,7 @@ mod spare;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
 
-use tch::Tensor;
 use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::network::{Network, Weights};
@@ -19,13 +17,13 @@ use self::spare::Spare;
 use crate::adam::{Adam, ScalarAdam, Settings, clip};
 use crate::average::MovingAverage;
 use crate::batch::Batch;
+use crate::engine::{Engine, Step, Vector, engine};
 use crate::objective::{Gradients, Objective, Terms, objective};
 use crate::pessimistic::fit_backward;
 use crate::probabilities::Probabilities;
 use crate::replay::Samples;
 use crate::target::Target;
-use crate::torch::{assign, device, to_host, to_host_if_finite};
-use crate::trained_network::TrainedNetwork;
+use crate::torch::device;
 use crate::training::{
     Moments, SkippedUpdate, TrainError, Training, TrainingState, UpdateReport, WeightSets,
 };
@@ -42,7 +40,8 @@ pub struct Trainer {
     objective: Box<dyn Objective>,
     incarnation: Incarnation,
     seed: u64,
-    network: TrainedNetwork,
+    network: Network,
+    engine: Box<dyn Engine>,
     adam: Adam,
     average: MovingAverage,
     optimizer: Optimizer,
@@ -111,21 +110,22 @@ impl Trainer {
         // CUDA adds in any order.
         let wanted = if run_file.run.lockstep { Device::Cpu } else { learner.device };
         let device = device(wanted)?;
-        let target = Target::of_run(&run_file.objective, &definition, &values, device)?;
-        let network = TrainedNetwork::new(definition, &values, device)?;
-        let adam = Adam::new(Settings::of_weights(learner), &network.torch.flat)?;
-        let average = MovingAverage::new(learner.ema, &network.torch.flat)?;
+        let target = Target::of_run(&run_file.objective);
+        let engine = engine(&definition, &values, target.is_network(), device)?;
+        let adam = Adam::new(Settings::of_weights(learner));
+        let average = MovingAverage::new(learner.ema);
         let log_z_adam = ScalarAdam::new(Settings::of_log_z(learner));
         let log_z = match learner.log_z_initial {
             LogZInitial::At(log_z) => log_z,
             LogZInitial::Estimate => 0.0,
         };
         let version = PolicyVersion { incarnation, step: 0 };
+        let target_weights = if target.is_network() { values.clone() } else { Vec::new() };
         let weights = Arc::new(Weights { version, log_z, generated: 0, values });
         let good = Good {
             sets: WeightSets { raw: Arc::clone(&weights), ema: weights },
             ema_steps: 0,
-            target: target.weights()?,
+            target: target_weights,
             log_z_moments: log_z_adam.moments.clone(),
         };
         Ok(Self {
@@ -133,7 +133,8 @@ impl Trainer {
             objective: objective(&run_file.objective),
             incarnation,
             seed: run_file.run.seed,
-            network,
+            network: definition,
+            engine,
             adam,
             average,
             target,
@@ -152,23 +153,24 @@ impl Trainer {
 
     /// The policy network's definition.
     pub fn network(&self) -> &Network {
-        self.network.torch.network()
+        &self.network
     }
 
-    /// The gradient of the network's parameters, and the loss; the terms stay in memory.
-    fn gradient(&mut self, samples: &Samples) -> Result<(Tensor, f64), TrainError> {
+    /// Computes the gradient of the network's parameters; returns its norm and the loss. The terms
+    /// stay in memory.
+    fn gradient(&mut self, samples: &Samples) -> Result<(f64, f64), TrainError> {
         let dropout = self.dropout_seed();
         let Memory { batch, probabilities, terms, gradients, logits, logit_gradient } =
             &mut self.memory;
         batch.build(&*self.environment, samples)?;
-        let forward = self.network.forward(&batch.states.features, dropout, logits)?;
+        self.engine.forward(&batch.states.features, dropout, logits)?;
         probabilities.terms(batch, logits, terms);
         let untouched = self.log_z_adam.moments.steps == 0;
         terms.log_z = match self.log_z_initial {
             LogZInitial::Estimate if untouched => log_z_estimate(terms),
             _ => self.log_z,
         };
-        self.target.write(batch, logits, probabilities, terms)?;
+        self.target.write(&mut *self.engine, batch, logits, probabilities, terms)?;
         let loss = self.objective.loss(terms, gradients);
         if !loss.is_finite() {
             return Err(TrainError::Loss { loss });
@@ -177,20 +179,19 @@ impl Trainer {
             fit_backward(terms, &samples.sources, gradients);
         }
         probabilities.logit_gradient(batch, gradients, logit_gradient);
-        Ok((self.network.backward(forward, logit_gradient)?, loss))
+        Ok((self.engine.backward(logit_gradient)?, loss))
     }
 
     fn try_update(&mut self, samples: &Samples) -> Result<UpdateReport, TrainError> {
-        let (mut gradient, loss) = self.gradient(samples)?;
-        let gradient_norm = gradient.f_norm()?.f_double_value(&[])?;
+        let (gradient_norm, loss) = self.gradient(samples)?;
         if !gradient_norm.is_finite() {
             return Err(TrainError::Gradient { norm: gradient_norm });
         }
         let squared_residuals = squared_residuals(&self.memory.terms);
         let log_z = (self.memory.terms.log_z, self.memory.gradients.log_z);
         let rows = self.memory.batch.states.len();
-        clip(&mut gradient, gradient_norm, self.optimizer.clip_norm)?;
-        let learning_rate = match self.apply(&gradient, log_z) {
+        let gradient_scale = clip(gradient_norm, self.optimizer.clip_norm);
+        let learning_rate = match self.apply(gradient_scale, log_z) {
             Ok(learning_rate) => learning_rate,
             Err(error) => {
                 self.restore_good()?;
@@ -216,20 +217,25 @@ impl Trainer {
         Stream::new(self.seed, Purpose::Dropout, self.step, 0).bits()
     }
 
-    /// Steps against the gradient of the weights, and from log Z against its own; returns the
-    /// learning rate of the weights.
+    /// Steps against the gradient of the weights, so much of it, and from log Z against its own;
+    /// returns the learning rate of the weights.
     fn apply(
         &mut self,
-        gradient: &Tensor,
+        gradient_scale: f64,
         (log_z, log_z_gradient): (f64, f64),
     ) -> Result<f64, TrainError> {
         let fraction = self.optimizer.learning_rate_fraction(self.step);
-        let learning_rate = self.adam.step(&mut self.network.torch.flat, gradient, fraction)?;
+        let learning_rate = self.adam.rate(fraction);
+        self.engine.step(&Step {
+            gradient_scale,
+            shares: self.adam.shares(),
+            weights: self.adam.step(learning_rate),
+            average: self.average.update(),
+            target: self.target.follow(self.step + 1),
+        })?;
         self.log_z = log_z;
         self.log_z_adam.step(&mut self.log_z, log_z_gradient, fraction);
-        self.average.update(&self.network.torch.flat)?;
         self.step += 1;
-        self.target.follow(self.step, &self.network.torch.flat)?;
         Ok(learning_rate)
     }
 
@@ -258,31 +264,11 @@ impl Trainer {
         weights
     }
 
-    /// Copies of the raw weights and of their average, on the host; of large ones side by side.
-    fn copies(&mut self) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
-        let (raw, ema) = (self.spare.take(), self.spare.take());
-        let flat = &self.network.torch.flat;
-        let average = self.average.values.shallow_clone();
-        if flat.numel() < LARGE {
-            return Ok((copy(flat, raw, "raw")?, copy(&average, ema, "ema")?));
-        }
-        thread::scope(|scope| {
-            let ema = scope.spawn(move || copy(&average, ema, "ema"));
-            let raw = copy(flat, raw, "raw")?;
-            let ema = ema.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))?;
-            Ok((raw, ema))
-        })
-    }
-}
-
-/// Parameters from which a copy takes longer than to start a thread for it.
-const LARGE: usize = 1 << 20;
-
-/// Writes a set of weights to these values.
-fn copy(tensor: &Tensor, mut values: Vec<f32>, set: &'static str) -> Result<Vec<f32>, TrainError> {
-    match to_host_if_finite(tensor, &mut values)? {
-        true => Ok(values),
-        false => Err(TrainError::Weights { set }),
+    /// A copy of one of the engine's vectors.
+    fn vector(&self, vector: Vector) -> Result<Vec<f32>, TrainError> {
+        let mut values = Vec::new();
+        self.engine.read(vector, &mut values)?;
+        Ok(values)
     }
 }
 
@@ -331,31 +317,37 @@ impl Training for Trainer {
     }
 
     fn publish(&mut self, generated: u64) -> Result<WeightSets, TrainError> {
-        let (raw, ema) = self.copies()?;
+        let (mut raw, mut ema) = (self.spare.take(), self.spare.take());
+        let finite = self.engine.copies(&mut raw, &mut ema)?;
+        if let Some((set, _)) = ["raw", "ema"].into_iter().zip(finite).find(|(_, finite)| !finite) {
+            return Err(TrainError::Weights { set });
+        }
         let sets =
             WeightSets { raw: self.weights(raw, generated), ema: self.weights(ema, generated) };
         self.good = Good {
             sets: sets.clone(),
             ema_steps: self.average.steps,
-            target: self.target.weights()?,
+            target: self.vector(Vector::Target)?,
             log_z_moments: self.log_z_adam.moments.clone(),
         };
         Ok(sets)
     }
 
     fn state(&self) -> Result<TrainingState, TrainError> {
-        let mut state = TrainingState {
+        Ok(TrainingState {
             step: self.step,
+            weights: self.vector(Vector::Weights)?,
+            ema: self.vector(Vector::Average)?,
             ema_steps: self.average.steps,
-            target: self.target.weights()?,
-            moments: self.adam.moments()?,
+            target: self.vector(Vector::Target)?,
+            moments: Moments {
+                steps: self.adam.steps,
+                mean: self.vector(Vector::Mean)?,
+                square: self.vector(Vector::Square)?,
+            },
             log_z: self.log_z,
             log_z_moments: self.log_z_adam.moments.clone(),
-            ..TrainingState::default()
-        };
-        to_host(&self.network.torch.flat, &mut state.weights)?;
-        to_host(&self.average.values, &mut state.ema)?;
-        Ok(state)
+        })
     }
 
     fn gradient_products(
@@ -374,13 +366,16 @@ impl Training for Trainer {
         if let Some(theirs) = lengths.into_iter().find(|&theirs| theirs != ours) {
             return Err(TrainError::OtherNetwork { theirs, ours });
         }
-        assign(&mut self.network.torch.flat, &state.weights)?;
-        assign(&mut self.average.values, &state.ema)?;
+        self.engine.write(Vector::Weights, &state.weights)?;
+        self.engine.write(Vector::Average, &state.ema)?;
+        self.engine.write(Vector::Mean, &state.moments.mean)?;
+        self.engine.write(Vector::Square, &state.moments.square)?;
         self.average.steps = state.ema_steps;
         // A state without a target is that of a run that had none: it starts where the weights are.
         let is_without_target = state.target.is_empty();
-        self.target.restore(if is_without_target { &state.weights } else { &state.target })?;
-        self.adam.restore(&state.moments)?;
+        let target = if is_without_target { &state.weights } else { &state.target };
+        self.engine.write(Vector::Target, target)?;
+        self.adam.steps = state.moments.steps;
         self.log_z = state.log_z;
         self.log_z_adam.moments = state.log_z_moments.clone();
         self.step = state.step;
@@ -392,7 +387,7 @@ impl Training for Trainer {
         self.good = Good {
             sets: WeightSets { raw: weights(&state.weights), ema: weights(&state.ema) },
             ema_steps: state.ema_steps,
-            target: self.target.weights()?,
+            target: self.vector(Vector::Target)?,
             log_z_moments: state.log_z_moments.clone(),
         };
         Ok(())

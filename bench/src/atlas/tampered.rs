@@ -10,10 +10,11 @@ use tributary_common::random::{Purpose, Stream};
 use tributary_common::rollout::{Exploration, Rollouts, Trajectory};
 use tributary_learner::adam::{Adam, ScalarAdam, Settings};
 use tributary_learner::batch::Batch;
+use tributary_learner::engine::{Engine, Step, Vector, engine};
 use tributary_learner::objective::{Gradients, Objective, Terms, TrajectoryBalance};
 use tributary_learner::probabilities::Probabilities;
 use tributary_learner::replay::Samples;
-use tributary_learner::torch::{TorchNetwork, device, to_host};
+use tributary_learner::torch::device;
 
 use crate::experiment::Experiment;
 
@@ -28,10 +29,9 @@ pub(super) fn learn(experiment: &Experiment) -> Result<Snapshot> {
     let environment = &task.environment;
     let definition = Network::of_run(run_file, environment.as_ref());
     let values = definition.initial_values(run_file.run.seed);
-    let mut network =
-        TorchNetwork::new(definition.clone(), &values, device(run_file.learner.device)?)?;
+    let mut engine = engine(&definition, &values, false, device(run_file.learner.device)?)?;
     let definition = Arc::new(definition);
-    let mut adam = Adam::new(Settings::of_weights(&run_file.learner), &network.flat)?;
+    let mut adam = Adam::new(Settings::of_weights(&run_file.learner));
     let mut log_z_adam = ScalarAdam::new(Settings::of_log_z(&run_file.learner));
     let mut batch = Batch::new(definition.heads);
     let mut probabilities = Probabilities::new(definition.heads);
@@ -42,7 +42,7 @@ pub(super) fn learn(experiment: &Experiment) -> Result<Snapshot> {
     let (seed, size) = (run_file.run.seed, run_file.learner.batch);
     let mut log_z = 0.0;
     for step in 0..experiment.updates()? {
-        let snapshot = snapshot(&definition, &network)?;
+        let snapshot = snapshot(&definition, &*engine)?;
         let exploration = Exploration::at(&run_file.exploration, 0, step * size as u64);
         let mut streams: Vec<Stream> =
             (0..size as u64).map(|i| Stream::new(seed, Purpose::Rollout, step, i)).collect();
@@ -66,8 +66,7 @@ pub(super) fn learn(experiment: &Experiment) -> Result<Snapshot> {
             samples.push(i as u64, actions, *log_reward, PolicyVersion::default());
         }
         batch.build(environment.as_ref(), &samples)?;
-        let forward = network.forward(&batch.states.features)?;
-        forward.to_host(&mut logits)?;
+        engine.forward(&batch.states.features, 0, &mut logits)?;
         probabilities.terms(&batch, &logits, &mut terms);
         terms.log_z = log_z;
         // What is wrong: the whole stored log-probability in the place of the present ones.
@@ -78,17 +77,19 @@ pub(super) fn learn(experiment: &Experiment) -> Result<Snapshot> {
         }
         TrajectoryBalance::default().loss(&terms, &mut gradients);
         probabilities.logit_gradient(&batch, &gradients, &mut logit_gradient);
-        let gradient = network.backward(forward, &logit_gradient)?;
+        engine.backward(&logit_gradient)?;
         let fraction = run_file.learner.optimizer.learning_rate_fraction(step);
-        adam.step(&mut network.flat, &gradient, fraction)?;
+        let (shares, weights) = (adam.shares(), adam.step(adam.rate(fraction)));
+        let (gradient_scale, average) = (1.0, 1.0);
+        engine.step(&Step { gradient_scale, shares, weights, average, target: None })?;
         log_z_adam.step(&mut log_z, gradients.log_z, fraction);
     }
-    snapshot(&definition, &network)
+    snapshot(&definition, &*engine)
 }
 
-fn snapshot(definition: &Arc<Network>, network: &TorchNetwork) -> Result<Snapshot> {
+fn snapshot(definition: &Arc<Network>, engine: &dyn Engine) -> Result<Snapshot> {
     let mut values = Vec::new();
-    to_host(&network.flat, &mut values)?;
+    engine.read(Vector::Weights, &mut values)?;
     let version = PolicyVersion::default();
     let weights = Weights { version, log_z: 0.0, generated: 0, values };
     Ok(Snapshot::new(Arc::clone(definition), weights))

@@ -1,8 +1,7 @@
 //! The gradient of single trajectories: for diagnostics, never for a step.
 
-use tch::{Kind, Tensor};
-
 use super::Trainer;
+use crate::engine::product;
 use crate::replay::Samples;
 use crate::training::TrainError;
 
@@ -15,20 +14,15 @@ impl Trainer {
         chosen: &[usize],
     ) -> Result<Vec<f64>, TrainError> {
         let (actions, mut one) = (samples.iter_actions().collect::<Vec<_>>(), Samples::default());
-        let mut gradients = Vec::with_capacity(chosen.len());
-        for &i in chosen {
+        let mut gradients = vec![Vec::new(); chosen.len()];
+        for (&i, gradient) in chosen.iter().zip(&mut gradients) {
             one.clear();
             let actions = actions[i].iter().copied();
             one.push(samples.ordinals[i], actions, samples.log_rewards[i], samples.policies[i]);
-            gradients.push(self.gradient(&one)?.0);
+            self.gradient(&one)?;
+            self.engine.gradient(gradient)?;
         }
-        let gradients = Tensor::f_stack(&gradients, 0)?;
-        let products = gradients.f_matmul(&gradients.f_transpose(0, 1)?)?;
-        let mut values = vec![0.0; chosen.len() * chosen.len()];
-        products
-            .f_to_kind(Kind::Double)?
-            .f_contiguous()?
-            .f_copy_data(&mut values, products.numel())?;
-        Ok(values)
+        let rows = gradients.iter();
+        Ok(rows.flat_map(|row| gradients.iter().map(|column| product(row, column))).collect())
     }
 }

@@ -18,6 +18,7 @@ use tributary_common::rollout::{Exploration, Rollouts, Trajectory};
 use tributary_common::run_file;
 
 use super::*;
+use crate::engine::LARGE;
 use crate::examine::Sound;
 use crate::fakes;
 use crate::redraw::Redraw;

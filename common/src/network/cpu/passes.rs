@@ -21,6 +21,7 @@ const CHUNK: usize = 256;
 const LEAST_ROWS: usize = 64;
 
 /// A network with weights in training.
+#[derive(Clone)]
 pub struct Passes {
     network: Arc<Network>,
     layers: Vec<Layer>,
@@ -31,6 +32,7 @@ pub struct Passes {
     used: usize,
 }
 
+#[derive(Clone)]
 struct Layer {
     inputs: usize,
     outputs: usize,
@@ -40,6 +42,7 @@ struct Layer {
     packed: Packed,
 }
 
+#[derive(Clone)]
 enum Packed {
     Embedding(PackedEmbedding),
     /// Also packed for the way back.
@@ -47,7 +50,7 @@ enum Packed {
 }
 
 /// The rows of one thread.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Part {
     features: Ragged,
     /// Of each chain, what each layer gave, `[rows, outputs]`.
