@@ -10,7 +10,6 @@ mod own;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::thread;
 
 use tch::{Device, TchError};
@@ -119,7 +118,7 @@ pub fn engine(
 ) -> Result<Box<dyn Engine>, TchError> {
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
     if device == Device::Cpu
-        && let Some(passes) = Passes::new(Arc::new(network.clone()), threads)
+        && let Some(passes) = Passes::new(network, threads)
     {
         return Ok(Box::new(Own::new(passes, network, values, has_target)));
     }

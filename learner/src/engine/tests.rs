@@ -13,7 +13,7 @@ const VECTORS: [Vector; 5] =
     [Vector::Weights, Vector::Average, Vector::Mean, Vector::Square, Vector::Target];
 
 fn own(network: &Network, values: &[f32]) -> Box<dyn Engine> {
-    let passes = Passes::new(Arc::new(network.clone()), 1).unwrap();
+    let passes = Passes::new(network, 1).unwrap();
     Box::new(Own::new(passes, network, values, true))
 }
 

@@ -3,11 +3,12 @@
 //!
 //! For perceptrons whose layers fit into a core's cache, where they are faster than a general library
 //! of tensors: nothing is allocated, the bias and the activation cost nothing, and a step is a few
-//! products. Rows are divided among threads; the gradient depends on how many there are by rounding
-//! alone, and with the same number is the same to the bit.
+//! products. Rows go in parts to whichever thread is free: one that the system keeps waiting holds up
+//! no more than a part. With one thread the gradient is the same to the bit each time; with more it
+//! depends by rounding on who took which part.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::super::kernels::{PackedEmbedding, PackedLinear};
@@ -17,19 +18,33 @@ use super::super::{Activation, LayerKind, Network, Ragged};
 const LARGEST: usize = 1 << 18;
 /// Rows of a product over rows: what is packed of them stays in a core's cache.
 const CHUNK: usize = 256;
-/// A thread is worth its start from so many rows on.
-const LEAST_ROWS: usize = 64;
+/// The fewest rows of a part, of which there are several for each thread: whole tiles of rows, whatever
+/// the instructions. A thread is worth its start from twice as many rows on.
+const PART: usize = 60;
+/// Parts for each of several threads.
+const PARTS: usize = 4;
 
 /// A network with weights in training.
 #[derive(Clone)]
 pub struct Passes {
-    network: Arc<Network>,
-    layers: Vec<Layer>,
-    /// The layers of each body, first to last: of the one network, or also of P_B's own.
-    chains: Vec<Vec<usize>>,
+    definition: Definition,
+    workers: Vec<Worker>,
     parts: Vec<Part>,
     /// Parts that the last forward pass used.
     used: usize,
+}
+
+/// What all threads read.
+#[derive(Clone)]
+struct Definition {
+    layers: Vec<Layer>,
+    /// The layers of each body, first to last: of the one network, or also of P_B's own.
+    chains: Vec<Vec<usize>>,
+    /// The output column before which those of P_B's own network go.
+    at: usize,
+    width: usize,
+    /// Parameters.
+    count: usize,
 }
 
 #[derive(Clone)]
@@ -49,7 +64,7 @@ enum Packed {
     Linear(PackedLinear, PackedLinear),
 }
 
-/// The rows of one thread.
+/// Some of the rows.
 #[derive(Clone, Default)]
 struct Part {
     features: Ragged,
@@ -57,7 +72,12 @@ struct Part {
     values: Vec<Vec<Vec<f32>>>,
     /// Output rows.
     output: Vec<f32>,
-    /// Of the weights.
+}
+
+/// What one thread needs.
+#[derive(Clone, Default)]
+struct Worker {
+    /// Of the weights, by the rows that it had; empty if it had none.
     gradient: Vec<f32>,
     /// Of what a layer gave, and of what the one before did.
     of_output: Vec<f32>,
@@ -68,7 +88,7 @@ struct Part {
 impl Passes {
     /// On so many threads; none if the network is better computed otherwise: it is no perceptron of
     /// ReLU layers of at most a megabyte, or training leaves out numbers.
-    pub fn new(network: Arc<Network>, threads: usize) -> Option<Self> {
+    pub fn new(network: &Network, threads: usize) -> Option<Self> {
         let chains = network.chains()?;
         let mut start = 0;
         let mut layers = Vec::new();
@@ -90,12 +110,10 @@ impl Passes {
             let (inputs, outputs) = (layer.inputs, layer.outputs);
             layers.push(Layer { inputs, outputs, weight, bias, packed });
         }
-        let part = || Part {
-            values: chains.iter().map(|chain| vec![Vec::new(); chain.len()]).collect(),
-            ..Part::default()
-        };
-        let parts = (0..threads.max(1)).map(|_| part()).collect();
-        Some(Self { network, layers, chains, parts, used: 0 })
+        let (at, width) = (network.heads.backward_column(), network.heads.width());
+        let definition = Definition { layers, chains, at, width, count: start };
+        let workers = vec![Worker::default(); threads.max(1)];
+        Some(Self { definition, workers, parts: Vec::new(), used: 0 })
     }
 
     /// Takes other weights, in the order of [`Network::parameters`].
@@ -103,8 +121,8 @@ impl Passes {
     /// # Panics
     /// If they are not as many as the network has.
     pub fn set_weights(&mut self, values: &[f32]) {
-        assert_eq!(values.len(), self.network.parameter_count(), "weights of another network");
-        for Layer { inputs, outputs, weight, bias, packed } in &mut self.layers {
+        assert_eq!(values.len(), self.definition.count, "weights of another network");
+        for Layer { inputs, outputs, weight, bias, packed } in &mut self.definition.layers {
             let (weight, bias) = (&values[weight.clone()], &values[bias.clone()]);
             match packed {
                 Packed::Embedding(packed) => packed.pack(weight, bias),
@@ -122,21 +140,30 @@ impl Passes {
     /// If a feature is none of the network's, or there are no weights yet.
     pub fn forward(&mut self, features: &Ragged, output: &mut Vec<f32>) {
         let rows = features.rows();
-        self.used = rows.div_ceil(LEAST_ROWS).clamp(1, self.parts.len());
-        let each = rows.div_ceil(self.used);
+        let parts = if self.workers.len() > 1 { PARTS * self.workers.len() } else { 1 };
+        let each = rows.div_ceil(parts).next_multiple_of(PART);
+        self.used = if parts > 1 { rows.div_ceil(each.max(1)).max(1) } else { 1 };
+        let empty = || Part {
+            values: self
+                .definition
+                .chains
+                .iter()
+                .map(|chain| vec![Vec::new(); chain.len()])
+                .collect(),
+            ..Part::default()
+        };
+        if self.parts.len() < self.used {
+            self.parts.resize_with(self.used, empty);
+        }
         for (i, part) in self.parts[..self.used].iter_mut().enumerate() {
             part.features.clear();
             for row in (i * each).min(rows)..((i + 1) * each).min(rows) {
                 part.features.push_with(|values| values.extend(features.row(row)));
             }
         }
-        let definition = Definition {
-            layers: &self.layers,
-            chains: &self.chains,
-            at: self.network.heads.backward_column(),
-            width: self.network.heads.width(),
-        };
-        in_parallel(&mut self.parts[..self.used], |part| definition.forward(part));
+        let definition = &self.definition;
+        let parts = &mut self.parts[..self.used];
+        in_parallel(parts, &mut self.workers, |part, _| definition.forward(part));
         output.clear();
         self.parts[..self.used].iter().for_each(|part| output.extend(&part.output));
     }
@@ -154,48 +181,48 @@ impl Passes {
             left = rest;
         }
         assert!(left.is_empty(), "a gradient of other rows");
-        let definition = Definition {
-            layers: &self.layers,
-            chains: &self.chains,
-            at: self.network.heads.backward_column(),
-            width: self.network.heads.width(),
-        };
-        let count = self.network.parameter_count();
-        in_parallel(&mut self.parts[..self.used], |part| {
-            part.gradient.clear();
-            part.gradient.resize(count, 0.0);
-            definition.backward(part);
+        let definition = &self.definition;
+        self.workers.iter_mut().for_each(|worker| worker.gradient.clear());
+        let parts = &mut self.parts[..self.used];
+        in_parallel(parts, &mut self.workers, |part, worker| {
+            worker.gradient.resize(definition.count, 0.0);
+            definition.backward(part, worker);
         });
         gradient.clear();
-        let (first, others) = self.parts[..self.used].split_at(1);
-        first.iter().for_each(|part| gradient.extend(&part.gradient));
-        for part in others {
-            gradient.iter_mut().zip(&part.gradient).for_each(|(sum, value)| *sum += value);
+        for worker in self.workers.iter().filter(|worker| !worker.gradient.is_empty()) {
+            if gradient.is_empty() {
+                gradient.extend(&worker.gradient);
+            } else {
+                gradient.iter_mut().zip(&worker.gradient).for_each(|(sum, value)| *sum += value);
+            }
         }
     }
 }
 
-/// Does it to each part on a thread of its own, to the first on this one.
-fn in_parallel(parts: &mut [Part], work: impl Fn(&mut Part) + Sync) {
-    let Some((first, others)) = parts.split_first_mut() else { return };
-    thread::scope(|scope| {
-        for part in others {
-            scope.spawn(|| work(part));
+/// Does it to each part, one after the other by whoever is free; this thread is the first worker.
+fn in_parallel(
+    parts: &mut [Part],
+    workers: &mut [Worker],
+    work: impl Fn(&mut Part, &mut Worker) + Sync,
+) {
+    let helpers = parts.len() - 1;
+    let parts = Mutex::new(parts.iter_mut());
+    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = |worker: &mut Worker| {
+        while let Some(part) = next() {
+            work(part, worker);
         }
-        work(first);
+    };
+    let Some((first, others)) = workers.split_first_mut() else { return };
+    thread::scope(|scope| {
+        for worker in others.iter_mut().take(helpers) {
+            scope.spawn(|| run(worker));
+        }
+        run(first);
     });
 }
 
-/// What all threads read.
-struct Definition<'a> {
-    layers: &'a [Layer],
-    chains: &'a [Vec<usize>],
-    /// The output column before which those of P_B's own network go.
-    at: usize,
-    width: usize,
-}
-
-impl Definition<'_> {
+impl Definition {
     /// Where the columns of a chain begin and end that go before and behind those of another.
     fn columns(&self, chain: usize) -> [Range<usize>; 2] {
         let outputs =
@@ -241,43 +268,44 @@ impl Definition<'_> {
     }
 
     /// The gradient of the output rows is where they were.
-    fn backward(&self, part: &mut Part) {
+    fn backward(&self, part: &Part, worker: &mut Worker) {
+        let Worker { gradient, of_output, of_input, scratch } = worker;
         for (chain, layers) in self.chains.iter().enumerate() {
             let [first, second] = self.columns(chain);
-            part.of_output.clear();
+            of_output.clear();
             for row in part.output.chunks_exact(self.width) {
-                part.of_output.extend(&row[first.clone()]);
-                part.of_output.extend(&row[second.clone()]);
+                of_output.extend(&row[first.clone()]);
+                of_output.extend(&row[second.clone()]);
             }
             for (place, &layer) in layers.iter().enumerate().rev() {
                 let layer = &self.layers[layer];
-                let sum = &mut part.gradient[layer.bias.clone()];
-                for row in part.of_output.chunks_exact(layer.outputs) {
+                let sum = &mut gradient[layer.bias.clone()];
+                for row in of_output.chunks_exact(layer.outputs) {
                     sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 }
-                let sum = &mut part.gradient[layer.weight.clone()];
+                let sum = &mut gradient[layer.weight.clone()];
                 match (&layer.packed, place.checked_sub(1)) {
                     (Packed::Linear(_, back), Some(before)) => {
                         let input = &part.values[chain][before];
                         let inputs = input.chunks(CHUNK * layer.inputs);
-                        let lefts = part.of_output.chunks(CHUNK * layer.outputs);
+                        let lefts = of_output.chunks(CHUNK * layer.outputs);
                         for (input, left) in inputs.zip(lefts) {
                             let rows = input.len() / layer.inputs;
-                            part.scratch.pack_matrix(input, rows, layer.inputs);
-                            part.scratch.add_over_rows(left, layer.outputs, sum);
+                            scratch.pack_matrix(input, rows, layer.inputs);
+                            scratch.add_over_rows(left, layer.outputs, sum);
                         }
                         let rows = part.features.rows();
-                        part.of_input.resize(rows * layer.inputs, 0.0);
+                        of_input.resize(rows * layer.inputs, 0.0);
                         let identity = Activation::Identity;
-                        back.forward(&part.of_output, rows, identity, &mut part.of_input);
-                        for (gradient, value) in part.of_input.iter_mut().zip(input) {
+                        back.forward(of_output, rows, identity, of_input);
+                        for (slope, value) in of_input.iter_mut().zip(input) {
                             // ReLU's own derivative; NaN stays NaN.
-                            *gradient = if *value == 0.0 { 0.0 } else { *gradient };
+                            *slope = if *value == 0.0 { 0.0 } else { *slope };
                         }
-                        std::mem::swap(&mut part.of_output, &mut part.of_input);
+                        std::mem::swap(of_output, of_input);
                     }
                     _ => {
-                        let rows = part.of_output.chunks_exact(layer.outputs).enumerate();
+                        let rows = of_output.chunks_exact(layer.outputs).enumerate();
                         for (row, of_row) in rows {
                             for &feature in part.features.row(row) {
                                 let at = feature as usize * layer.outputs;
