@@ -1,8 +1,12 @@
-//! What it costs to be watched: one run, in turn alone and with everything open that shows it.
+//! What it costs to be watched: one run at full speed, in turn alone and with everything open that shows
+//! it; and the processor time of runs whose reward takes its time, alone and watched, where nothing
+//! else differs.
 
 mod observers;
+mod paced;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -19,6 +23,7 @@ use crate::soak::control::Control;
 use crate::soak::crowd::listening;
 use crate::soak::process::Process;
 use observers::Observers;
+use paced::Paced;
 
 /// The share of the throughput that it may cost.
 const MOST: f64 = 0.01;
@@ -27,18 +32,20 @@ const STARTS: Duration = Duration::from_secs(10);
 const SETTLES: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const RUN_FILE: &str = r#"[run]
-name = "overhead"
-seed = 1
-[environment]
+const RUN_FILE: &str = r#"[environment]
 kind = "hypergrid"
 dimensions = 4
 side = 16
 [reward]
 kind = "original"
 r0 = 0.1
+r1 = 0.5
+r2 = 2.0
 [policy]
 hidden = [256, 256]
+[run]
+name = "overhead"
+seed = 1
 [learner]
 time = "10h"
 batch = 128
@@ -57,6 +64,12 @@ pub(crate) struct Options {
     /// Seconds of each window
     #[arg(long, default_value_t = 6.0)]
     seconds: f64,
+    /// Pairs of runs whose reward takes its time
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Seconds for which each of them is watched, or not
+    #[arg(long, default_value_t = 30.0)]
+    watch: f64,
     /// Actors
     #[arg(long, default_value_t = 2)]
     actors: usize,
@@ -74,41 +87,69 @@ struct Pair {
 
 /// Measures and prints the table.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let (pairs, heard) = measure(options)?;
     let machine = Machine::this();
-    options.outputs.json(&machine, options, &pairs)?;
-    options.outputs.section("overhead", &text(options, &machine, &pairs, &heard))?;
+    let paced = paced::measure(options)?;
+    let share = paced::share(&paced, machine.cores);
+    let (pairs, heard) = measure(options)?;
+    options.outputs.json(&machine, options, &[(&paced, &pairs)])?;
+    options.outputs.section("overhead", &text(options, &machine, (&paced, &pairs), &heard))?;
     let (ratio, error) = ratio(&pairs);
     ensure!(ratio + 2.0 * error >= 1.0 - MOST, "being watched costs more than {MOST} of the speed");
+    ensure!(share <= MOST, "watching takes {share} of the processors");
     Ok(())
 }
 
+/// A run that goes on until it is told to end.
+struct Run {
+    train: Process,
+    control: Control,
+    directory: PathBuf,
+}
+
+impl Run {
+    /// Starts one in `folder`, with changes of the run file, and waits until it trains.
+    fn start(folder: &Path, actors: usize, changes: &[&str]) -> Result<Self> {
+        let directory = folder.join("run");
+        fs::write(folder.join("run.toml"), RUN_FILE)?;
+        let mut command = Command::new(Tributary::find()?.path());
+        command.arg("train").arg(folder.join("run.toml")).arg("--run-dir").arg(&directory);
+        command.args(["--actors", &actors.to_string()]);
+        changes.iter().for_each(|change| {
+            command.args(["--set", change]);
+        });
+        let mut train = Process::start(command, &folder.join("train.log"))?;
+        let address = listening(&mut train, folder)?;
+        let control = Control::new(&address, &directory)?;
+        let begun = |status: &tributary_proto::v1::StatusReply| {
+            status.counters.is_some_and(|counters| counters.updates > 10)
+        };
+        control.until("training", PATIENCE, begun)?;
+        Ok(Self { train, control, directory })
+    }
+
+    /// Trajectories trained on so far, and when.
+    fn samples(&self) -> Result<(u64, Instant)> {
+        let counters = self.control.status()?.counters.context("a status without counters")?;
+        Ok((counters.samples, Instant::now()))
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.train.signal(Signal::SIGTERM)?;
+        self.train.end(PATIENCE)?;
+        Ok(())
+    }
+}
+
 fn measure(options: &Options) -> Result<(Vec<Pair>, String)> {
-    let tributary = Tributary::find()?;
     let folder = tempfile::tempdir()?;
-    let directory = folder.path().join("run");
-    fs::write(folder.path().join("run.toml"), RUN_FILE)?;
-    let mut command = Command::new(tributary.path());
-    command.arg("train").arg(folder.path().join("run.toml")).arg("--run-dir").arg(&directory);
-    command.args(["--actors", &options.actors.to_string()]);
-    let mut train = Process::start(command, &folder.path().join("train.log"))?;
-    let address = listening(&mut train, folder.path())?;
-    let control = Control::new(&address, &directory)?;
-    let begun = |status: &tributary_proto::v1::StatusReply| {
-        status.counters.is_some_and(|counters| counters.updates > 100)
-    };
-    control.until("training", PATIENCE, begun)?;
+    let run = Run::start(folder.path(), options.actors, &[])?;
     sleep(STARTS);
-    let observers = Observers::new(&directory)?;
+    let observers = Observers::new(&run.directory)?;
     let rate = || -> Result<f64> {
         sleep(SETTLES);
-        let samples = || -> Result<(u64, Instant)> {
-            let counters = control.status()?.counters.context("a status without counters")?;
-            Ok((counters.samples, Instant::now()))
-        };
-        let (before, start) = samples()?;
+        let (before, start) = run.samples()?;
         sleep(Duration::from_secs_f64(options.seconds));
-        let (after, end) = samples()?;
+        let (after, end) = run.samples()?;
         Ok((after - before) as f64 / end.duration_since(start).as_secs_f64())
     };
     let watched = || -> Result<f64> {
@@ -128,8 +169,7 @@ fn measure(options: &Options) -> Result<(Vec<Pair>, String)> {
         eprintln!("{}: {:.4}", number + 1, pair.watched / pair.alone);
         pairs.push(pair);
     }
-    train.signal(Signal::SIGTERM)?;
-    train.end(PATIENCE)?;
+    run.end()?;
     Ok((pairs, observers.heard()?))
 }
 
@@ -145,7 +185,12 @@ fn ratio(pairs: &[Pair]) -> (f64, f64) {
     (at(0.5), 1.253 * deviation / (ratios.len() as f64).sqrt())
 }
 
-fn text(options: &Options, machine: &Machine, pairs: &[Pair], heard: &str) -> String {
+fn text(
+    options: &Options,
+    machine: &Machine,
+    (paced, pairs): (&[Paced], &[Pair]),
+    heard: &str,
+) -> String {
     let mut table = Table::new(&["", "trajectories/s, median"]);
     let alone = median(pairs.iter().map(|pair| pair.alone).collect());
     let watched = median(pairs.iter().map(|pair| pair.watched).collect());
@@ -153,8 +198,9 @@ fn text(options: &Options, machine: &Machine, pairs: &[Pair], heard: &str) -> St
         table.row([name.to_owned(), grouped(rate as u64)]);
     }
     let (ratio, error) = ratio(pairs);
+    let processor_time = paced::text(options, machine, paced);
     format!(
-        "{table}\nWatched over alone: {ratio:.4} ± {error:.4}, the median of {} pairs of windows of {} s in one run. \
+        "{processor_time}\n\n{table}\nAt full speed, watched over alone: {ratio:.4} ± {error:.4}, the median of {} pairs of windows of {} s in one run. \
          Watching: {heard}. {} actors, 4D hypergrid of side 16, batch 128; who watches is on the same {} cores. \
          ({machine}; `make bench-overhead`)",
         pairs.len(),

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tributary_common::token::Token;
 use tributary_proto::credentials::{Credentials, Dialer};
 use tributary_proto::limits;
-use tributary_proto::v1::{StatusRequest, WatchRequest};
+use tributary_proto::v1::{StatusRequest, StreamMetricsRequest, WatchRequest};
 
 /// Between two looks of who asks again and again.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,11 +32,13 @@ struct Learner {
     http: String,
     token: Token,
     dialer: Dialer,
-    /// What was heard: bytes of the dashboard's events, scrapes, statuses, records.
+    /// What was heard: bytes of the dashboard's events, scrapes, statuses, records as they are made
+    /// and those that none may be missing of.
     events: AtomicU64,
     scrapes: AtomicU64,
     statuses: AtomicU64,
     records: AtomicU64,
+    lines: AtomicU64,
 }
 
 impl Observers {
@@ -54,6 +56,7 @@ impl Observers {
             scrapes: AtomicU64::new(0),
             statuses: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -69,6 +72,7 @@ impl Observers {
         watching.spawn_on(said("/metrics", of().scrapes()), handle);
         watching.spawn_on(said("the status", of().statuses()), handle);
         watching.spawn_on(said("the records", of().records()), handle);
+        watching.spawn_on(said("all records", of().lines()), handle);
         watching
     }
 
@@ -77,13 +81,13 @@ impl Observers {
     /// # Errors
     /// One of them heard nothing.
     pub(super) fn heard(&self) -> Result<String> {
-        let Learner { events, scrapes, statuses, records, .. } = &*self.learner;
-        let counts = [events, scrapes, statuses, records].map(|count| count.load(Relaxed));
+        let Learner { events, scrapes, statuses, records, lines, .. } = &*self.learner;
+        let counts = [events, scrapes, statuses, records, lines].map(|count| count.load(Relaxed));
         ensure!(counts.iter().all(|count| *count > 0), "somebody heard nothing: {counts:?}");
-        let [events, scrapes, statuses, records] = counts;
+        let [events, scrapes, statuses, records, lines] = counts;
         Ok(format!(
             "a reader of the dashboard's events ({} kB), /metrics and the status every second ({scrapes} and \
-             {statuses} times), `tributary watch` ({records} records)",
+             {statuses} times), `tributary watch` ({records} records), `tributary metrics --follow` ({lines} records)",
             events / 1_000
         ))
     }
@@ -136,6 +140,16 @@ impl Learner {
         let mut records = control.watch(WatchRequest::default()).await?.into_inner();
         while records.message().await?.is_some() {
             self.records.fetch_add(1, Relaxed);
+        }
+        bail!("it ended")
+    }
+
+    async fn lines(self: Arc<Self>) -> Result<()> {
+        let mut control = limits::control_client(self.dialer.connect().await?);
+        let request = StreamMetricsRequest { follow: true, ..StreamMetricsRequest::default() };
+        let mut records = control.stream_metrics(request).await?.into_inner();
+        while records.message().await?.is_some() {
+            self.lines.fetch_add(1, Relaxed);
         }
         bail!("it ended")
     }
