@@ -156,7 +156,8 @@ impl Pipeline {
     pub fn start(order: &Order, works: &Works<'_>) -> Result<Self, ActorError> {
         let Works { newest, progress, stop, .. } = *works;
         let mut workers = Workers::new(2 * order.threads);
-        let (drawn, to_score) = bounded(order.threads);
+        // One batch is drawn while another is measured; more would only grow old here.
+        let (drawn, to_score) = bounded(0);
         let (to_session, records) = mpsc::channel(RECORD_BATCHES);
         let known = Arc::new(order.known_objects());
         let outside = order.reward.outside();

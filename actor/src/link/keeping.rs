@@ -90,7 +90,7 @@ impl Link {
             }
         }
         self.session = ActorSession::default();
-        Break::lost("without that spool")
+        Break::Anew("without that spool".to_owned())
     }
 
     /// The learner admits the actor.
@@ -99,7 +99,7 @@ impl Link {
             let Some(adopted) = self.adopted.take() else { return Err(error.into()) };
             Adoption::set_aside(adopted, &error);
             self.session = ActorSession::default();
-            return Err(Break::lost("without that spool"));
+            return Err(Break::Anew("without that spool".to_owned()));
         }
         let Some(adoption) = &mut self.adoption else { return Ok(()) };
         adoption.of_run(welcome.run);
@@ -128,7 +128,7 @@ impl Link {
         }
         self.session = ActorSession::default();
         self.forwards = false;
-        Break::lost("goes on with the next spool")
+        Break::Anew("goes on with the next spool".to_owned())
     }
 
     /// Does something, and takes in meanwhile what is complete.

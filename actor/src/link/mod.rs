@@ -53,6 +53,9 @@ enum Break {
         /// Not sooner than this.
         retry_after: Duration,
     },
+    /// To be opened anew at once: the actor goes on as another.
+    #[error("{0}")]
+    Anew(String),
     /// The actor is done.
     #[error("{0}")]
     Done(String),
@@ -222,6 +225,10 @@ impl Link {
                 Break::Denied(reason) => {
                     let learner = self.config.learner.clone();
                     return Err(ActorError::Denied { learner, reason });
+                }
+                Break::Anew(reason) => {
+                    tracing::debug!(reason, "another session");
+                    continue;
                 }
                 Break::Lost { reason, retry_after } => (reason, retry_after),
             };

@@ -69,8 +69,9 @@ fn processor_ticks(stat: &str) -> Option<f64> {
     Some(user + system)
 }
 
-/// The run of `swarm`.
-pub(super) fn run_file(durable: bool) -> String {
+/// The run of `swarm`, with credit for a few batches of this size at once.
+pub(super) fn run_file(durable: bool, batch: usize) -> String {
+    let rollouts = (2 * batch).max(128);
     format!(
         r#"[run]
 name = "swarm"
@@ -85,6 +86,8 @@ r0 = 0.1
 durable = {durable}
 [policy]
 hidden = [64, 64]
+[actor]
+batch = {rollouts}
 [replay]
 selector = "uniform"
 capacity = 100_000

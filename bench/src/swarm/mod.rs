@@ -1,6 +1,7 @@
 //! What one learner carries: bare sessions with the real protocol, more and more of them, stream
 //! trajectories that were drawn before, as fast as credit allows and then at a stated rate.
 
+mod bare_stream;
 pub(crate) mod fan_out;
 mod learner;
 mod pool;
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     /// Trajectories of a batch at full speed
     #[arg(long, default_value_t = 64)]
     batch: usize,
+    /// Trajectories of a batch of one more session alone, whose messages are large
+    #[arg(long, default_value_t = 8_000)]
+    large_batch: usize,
     /// Trajectories per second of all sessions together, where the time to the ack is measured
     #[arg(long, default_value_t = 4_000.0)]
     rate: f64,
@@ -61,8 +65,13 @@ pub(crate) struct Options {
 #[derive(Serialize)]
 struct Row {
     sessions: usize,
+    /// Trajectories of a batch, and the mean size of its message.
+    batch: usize,
+    message_kilobytes: f64,
     join_seconds: f64,
     trajectories_per_second: f64,
+    /// Of the same messages to nobody.
+    bare_per_second: f64,
     /// Processor time of the learner for each trajectory, training on one in fifty included.
     learner_microseconds: f64,
     /// Of one core.
@@ -82,9 +91,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     allow_connections(options.sessions.iter().copied().max().unwrap_or(1))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut rows = Vec::new();
-    for &sessions in &options.sessions {
-        let row = runtime.block_on(measure(options, sessions))?;
-        eprintln!("{sessions} sessions: {:.0} trajectories/s", row.trajectories_per_second);
+    let small = options.sessions.iter().map(|&sessions| (sessions, options.batch));
+    for (sessions, batch) in small.chain([(1, options.large_batch)]) {
+        let row = runtime.block_on(measure(options, sessions, batch))?;
+        eprintln!(
+            "{sessions} sessions: {:.0} trajectories/s, bare {:.0}",
+            row.trajectories_per_second, row.bare_per_second
+        );
         rows.push(row);
     }
     let machine = Machine::this();
@@ -105,8 +118,8 @@ fn allow_connections(sessions: usize) -> Result<()> {
     Ok(())
 }
 
-async fn measure(options: &Options, sessions: usize) -> Result<Row> {
-    let learner = Learner::start(run_file(options.durable)).await?;
+async fn measure(options: &Options, sessions: usize, batch: usize) -> Result<Row> {
+    let learner = Learner::start(run_file(options.durable, batch)).await?;
     let pool = Arc::new(Pool::draw(&learner.run_file())?);
     let dialer = Credentials::default().dialer(&learner.address)?;
     let tally = Arc::new(Tally::default());
@@ -121,7 +134,7 @@ async fn measure(options: &Options, sessions: usize) -> Result<Row> {
     let mut running = join(sessions, dialer, &pool, &tally, work, count).await?;
     let join_seconds = start.elapsed().as_secs_f64();
 
-    orders.send_replace(Work::Full { batch: options.batch });
+    orders.send_replace(Work::Full { batch });
     sleep(SETTLES).await;
     let full = window(&learner, &tally, options.seconds).await?;
     orders.send_replace(Work::Nothing);
@@ -141,9 +154,15 @@ async fn measure(options: &Options, sessions: usize) -> Result<Row> {
         let last = paced.latencies.len().checked_sub(1).context("nothing was acked at the rate")?;
         Ok(1e3 * f64::from(paced.latencies[(last as f64 * share) as usize]))
     };
+    drop((running, learner));
+    let bare_per_second =
+        bare_stream::measure(&pool, sessions, batch, options.seconds.div_ceil(4)).await?;
     Ok(Row {
         sessions,
+        batch,
+        message_kilobytes: pool.message_bytes(batch) as f64 / 1e3,
         join_seconds,
+        bare_per_second,
         trajectories_per_second: full.acked / full.seconds,
         learner_microseconds: 1e6 * full.processor / full.acked.max(1.0),
         learner_share: full.processor / full.seconds,
@@ -217,7 +236,11 @@ async fn window(learner: &Learner, tally: &Tally, seconds: u64) -> Result<Window
 fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
     let mut table = Table::new(&[
         "sessions",
+        "batch",
+        "message, kB",
         "trajectories/s",
+        "to nobody, trajectories/s",
+        "ours over that",
         "learner, µs each",
         "learner, cores",
         "weights, MB/s",
@@ -229,7 +252,11 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
     for row in rows {
         table.row([
             grouped(row.sessions as u64),
+            grouped(row.batch as u64),
+            format!("{:.1}", row.message_kilobytes),
             grouped(row.trajectories_per_second as u64),
+            grouped(row.bare_per_second as u64),
+            format!("{:.2}", row.trajectories_per_second / row.bare_per_second),
             format!("{:.1}", row.learner_microseconds),
             format!("{:.2}", row.learner_share),
             format!("{:.2}", row.weights_bytes_per_second / 1e6),
@@ -241,12 +268,11 @@ fn text(options: &Options, machine: &Machine, rows: &[Row]) -> String {
     }
     let slowest = rows.iter().map(|row| row.paced_per_second).fold(f64::INFINITY, f64::min);
     format!(
-        "{table}\n{} s each, first as fast as credit allows in batches of {}, then {} trajectories/s of all together \
-         in batches of {} ({} or more were acked). The sessions are in one process on the same {} cores; the learner is \
+        "{table}\n{} s each, first as fast as credit allows, then {} trajectories/s of all together \
+         in batches of {} ({} or more were acked); then the same streams to nobody, for a quarter of that. The sessions are in one process on the same {} cores; the learner is \
          the real program, {}, on the 4D hypergrid of side 8, and trains on one trajectory in fifty. \
          ({machine}; `make bench-swarm`)",
         options.seconds,
-        options.batch,
         grouped(options.rate as u64),
         options.paced_batch,
         grouped(slowest as u64),

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tributary_common::ids::{Incarnation, PolicyVersion, Seq};
+use prost::Message as _;
+use tributary_common::ids::{Epoch, Incarnation, PolicyVersion, Seq};
 use tributary_common::network::cpu::Snapshot;
 use tributary_common::network::{Network, Weights};
 use tributary_common::random::{Purpose, Stream};
@@ -12,6 +13,9 @@ use tributary_common::registry::Registry;
 use tributary_common::rollout::{Exploration, Rollouts};
 use tributary_common::session::record_bytes;
 use tributary_common::trajectory::{TrajectoryBatch, TrajectoryKind, TrajectoryView};
+use tributary_proto::convert::actor::ActorEvent;
+use tributary_proto::convert::batch::StampedBatch;
+use tributary_proto::v1::ActorMessage;
 
 /// How many there are.
 const SIZE: u64 = 4_096;
@@ -59,6 +63,15 @@ impl Pool {
     pub(super) fn cost(&self, count: usize, first: u64, stamp: Stamp) -> u64 {
         let places = (first..first + count as u64).map(|seq| self.place(seq, stamp));
         places.map(|place| record_bytes(self.actions[place].len(), self.outputs)).sum()
+    }
+
+    /// The size of a message of so many records.
+    pub(super) fn message_bytes(&self, count: usize) -> usize {
+        let policy = PolicyVersion { incarnation: Incarnation(1), step: 0 };
+        let batch = self.batch(count, 0, Stamp { offset: 0, policy, setting: 0 });
+        let epoch = Epoch { incarnation: Incarnation(1), counter: 1 };
+        let message: ActorMessage = ActorEvent::Batch(StampedBatch { epoch, batch }).into();
+        message.encoded_len()
     }
 
     fn place(&self, seq: u64, stamp: Stamp) -> usize {
