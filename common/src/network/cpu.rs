@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use super::kernels::with_wide_vectors;
 pub use cache::Cache;
 pub use passes::Passes;
 

@@ -9,7 +9,7 @@
 //! alike (fused multiply-add) and agree to the bit; the portable code rounds twice per term.
 //!
 //! This is the only file of the workspace with `unsafe`: calls to functions compiled for
-//! instructions that were detected, sixteen floats taken for vector registers, and one unchecked
+//! instructions that were detected ([`with_wide_vectors`] does so for others), sixteen floats taken for vector registers, and one unchecked
 //! index in the innermost loop.
 #![allow(unsafe_code)]
 
@@ -314,6 +314,22 @@ impl InstructionSet {
 /// The name of the instructions that networks run with on this processor.
 pub(crate) fn instructions() -> &'static str {
     InstructionSet::fastest().name
+}
+
+/// Does it with code for wide vectors where this processor has them, as far as `work` is inlined here:
+/// for loops that the compiler vectorises. The results are the same to the bit.
+#[inline(always)]
+pub fn with_wide_vectors<R>(work: impl FnOnce() -> R) -> R {
+    #[target_feature(enable = "avx2")]
+    fn wide<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: this processor has them.
+        unsafe { wide(work) }
+    } else {
+        work()
+    }
 }
 
 /// A linear layer, packed once per weight snapshot.

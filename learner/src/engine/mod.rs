@@ -13,7 +13,7 @@ mod tests;
 use std::thread;
 
 use tch::{Device, TchError};
-use tributary_common::network::cpu::Passes;
+use tributary_common::network::cpu::{Passes, with_wide_vectors};
 use tributary_common::network::{Network, Ragged};
 
 use self::libtorch::Libtorch;
@@ -154,14 +154,22 @@ fn are_finite(values: &[f32]) -> bool {
     values.chunks(1_024).all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
 }
 
-/// The inner product, summed in float64 in a few lanes, which the compiler vectorises.
+/// The inner product, summed in float64 in a few lanes.
 pub(crate) fn product(left: &[f32], right: &[f32]) -> f64 {
-    const LANES: usize = 8;
+    const LANES: usize = 16;
+    let ((left, left_over), (right, right_over)) =
+        (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
     let mut sums = [0.0; LANES];
-    for (left, right) in left.chunks(LANES).zip(right.chunks(LANES)) {
-        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
-            *sum += f64::from(*left) * f64::from(*right);
-        }
-    }
-    sums.iter().sum()
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for (left, right) in left.iter().zip(right) {
+                for i in 0..LANES {
+                    sums[i] += f64::from(left[i]) * f64::from(right[i]);
+                }
+            }
+        },
+    );
+    let rest = left_over.iter().zip(right_over);
+    sums.iter().sum::<f64>() + rest.map(|(l, r)| f64::from(*l) * f64::from(*r)).sum::<f64>()
 }

@@ -2,7 +2,7 @@
 //! the target network in one walk over all vectors.
 
 use tch::TchError;
-use tributary_common::network::cpu::Passes;
+use tributary_common::network::cpu::{Passes, with_wide_vectors};
 use tributary_common::network::{Network, Ragged};
 
 use super::{Engine, Move, Step, Vector, are_finite, check_features, product, side_by_side};
@@ -42,6 +42,42 @@ impl Own {
             square: zeros.clone(),
             gradient: zeros,
             target: target.map(Box::new),
+        }
+    }
+
+    /// The step, all vectors side by side.
+    #[inline(always)]
+    fn walk(&mut self, step: &Step) {
+        let [of_mean, of_square] = step.shares.map(Way::new);
+        let (scale, of_average) = (step.gradient_scale as f32, Way::new(step.average));
+        let moments = self.mean.iter_mut().zip(&mut self.square).zip(&self.gradient);
+        let weights = self.weights.iter_mut().zip(&mut self.average);
+        let all = moments.zip(weights);
+        match step.weights {
+            Some(Move { keep, root, least }) => {
+                let (keep, root, least) = (keep as f32, root as f32, least as f32);
+                for (((mean, square), gradient), (weight, average)) in all {
+                    let gradient = scale * gradient;
+                    *mean = of_mean.go(*mean, gradient);
+                    *square = of_square.go(*square, gradient * gradient);
+                    *weight = keep * *weight + *mean / (root * square.sqrt() + least);
+                    *average = of_average.go(*average, *weight);
+                }
+            }
+            None => {
+                for (((mean, square), gradient), (weight, average)) in all {
+                    let gradient = scale * gradient;
+                    *mean = of_mean.go(*mean, gradient);
+                    *square = of_square.go(*square, gradient * gradient);
+                    *average = of_average.go(*average, *weight);
+                }
+            }
+        }
+        if let (Some(target), Some(share)) = (&mut self.target, step.target) {
+            let of_target = Way::new(share);
+            for (target, weight) in target.weights.iter_mut().zip(&self.weights) {
+                *target = of_target.go(*target, *weight);
+            }
         }
     }
 
@@ -103,36 +139,10 @@ impl Engine for Own {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), TchError> {
-        let [of_mean, of_square] = step.shares.map(Way::new);
-        let (scale, of_average) = (step.gradient_scale as f32, Way::new(step.average));
-        let moments = self.mean.iter_mut().zip(&mut self.square).zip(&self.gradient);
-        let weights = self.weights.iter_mut().zip(&mut self.average);
-        match step.weights {
-            Some(Move { keep, root, least }) => {
-                let (keep, root, least) = (keep as f32, root as f32, least as f32);
-                for (((mean, square), gradient), (weight, average)) in moments.zip(weights) {
-                    let gradient = scale * gradient;
-                    *mean = of_mean.go(*mean, gradient);
-                    *square = of_square.go(*square, gradient * gradient);
-                    *weight = keep * *weight + *mean / (root * square.sqrt() + least);
-                    *average = of_average.go(*average, *weight);
-                }
-            }
-            None => {
-                for (((mean, square), gradient), (weight, average)) in moments.zip(weights) {
-                    let gradient = scale * gradient;
-                    *mean = of_mean.go(*mean, gradient);
-                    *square = of_square.go(*square, gradient * gradient);
-                    *average = of_average.go(*average, *weight);
-                }
-            }
-        }
-        if let (Some(target), Some(share)) = (&mut self.target, step.target) {
-            let of_target = Way::new(share);
-            for (target, weight) in target.weights.iter_mut().zip(&self.weights) {
-                *target = of_target.go(*target, *weight);
-            }
-        }
+        with_wide_vectors(
+            #[inline(always)]
+            || self.walk(step),
+        );
         self.is_packed = false;
         Ok(())
     }

@@ -188,13 +188,12 @@ impl Passes {
             worker.gradient.resize(definition.count, 0.0);
             definition.backward(part, worker);
         });
-        gradient.clear();
-        for worker in self.workers.iter().filter(|worker| !worker.gradient.is_empty()) {
-            if gradient.is_empty() {
-                gradient.extend(&worker.gradient);
-            } else {
-                gradient.iter_mut().zip(&worker.gradient).for_each(|(sum, value)| *sum += value);
-            }
+        let mut busy = self.workers.iter_mut().filter(|worker| !worker.gradient.is_empty());
+        if let Some(first) = busy.next() {
+            std::mem::swap(gradient, &mut first.gradient);
+        }
+        for other in busy {
+            gradient.iter_mut().zip(&other.gradient).for_each(|(sum, value)| *sum += value);
         }
     }
 }
