@@ -59,7 +59,7 @@ max_states = 1
 #[derive(Args, Serialize)]
 pub(crate) struct Options {
     /// Pairs of windows, one alone and one watched
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 12)]
     pairs: usize,
     /// Seconds of each window
     #[arg(long, default_value_t = 6.0)]
