@@ -63,7 +63,9 @@ fn who_follows_gets_every_record_once_through_a_restart() {
     assert_eq!(asked, all, "the learner says something else than its file");
     assert_eq!(training.json("run.json")["incarnation"], 2);
     let records = all.lines().count();
-    println!("{records} records over 2 starts of the learner, 1 killed: all readers have each once");
+    println!(
+        "{records} records over 2 starts of the learner, 1 killed: all readers have each once"
+    );
 
     let whole = stdout(&tributary(["metrics", &run]));
     assert_eq!(whole, all);

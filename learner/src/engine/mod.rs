@@ -1,9 +1,9 @@
 //! Where the weights of a policy are trained: the passes of its network, the steps of its optimizer,
 //! the moving average of the weights and the target network.
 //!
-//! A small perceptron on the CPU is trained by [`own`], our kernels on the host's memory: libtorch's
+//! A small perceptron on the CPU is trained by `own`, our kernels on the host's memory: libtorch's
 //! operations each cost microseconds and memory of their own. All else, and everything on CUDA, is
-//! [`libtorch`]'s. `docs/adr/0002-own-passes-of-small-perceptrons.md` says why.
+//! libtorch's. `docs/adr/0002-own-passes-of-small-perceptrons.md` says why.
 
 mod libtorch;
 mod own;
