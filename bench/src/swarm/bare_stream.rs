@@ -36,7 +36,7 @@ pub(super) async fn measure(
     seconds: u64,
 ) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
+    let address = format!("http://{}", listener.local_addr()?);
     let server = limits::server(Server::builder()).add_service(limits::sessions_server(Nobody));
     let mut tasks = JoinSet::new();
     tasks.spawn(
