@@ -54,15 +54,16 @@ pub(super) fn run(options: &Options) -> Result<()> {
         let passed = start.elapsed().as_secs() / 600;
         if passed > said {
             said = passed;
-            eprintln!("{} of {minutes} minutes", 10 * passed);
+            let seen: Vec<String> = processes.iter().map(Seen::text).collect();
+            eprintln!("{} of {minutes} minutes: {}", 10 * passed, seen.join("; "));
         }
         sleep(EVERY);
     }
     let (summary, acked, unacked) = crowd.finish()?;
-    let generated = summary["generated"].as_u64().context("no count of trajectories")?;
+    let trajectories = summary["trajectories"].as_u64().context("no count of trajectories")?;
     let seen: Vec<String> = processes.iter().map(Seen::text).collect();
     println!(
-        "{minutes} minutes after {warm_up} of warm-up, {generated} trajectories: {}",
+        "{minutes} minutes after {warm_up} of warm-up, {trajectories} trajectories: {}",
         seen.join("; ")
     );
     println!("  {}", books::check(&summary, acked, unacked)?);
