@@ -5,7 +5,6 @@ mod lockstep;
 mod tests;
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -25,6 +24,7 @@ use crate::redraw::Redraw;
 use crate::replay::Samples;
 use crate::roster::Roster;
 use crate::skipped::{Dumped, SkippedBatches};
+use crate::threads::side_by_side;
 use crate::training::{TrainError, Training, TrainingState, UpdateReport};
 
 /// Panics in a row after which training goes back to its last checkpoint.
@@ -316,16 +316,13 @@ impl Steps {
     fn contents(&self) -> Result<Contents, TrainError> {
         let StepsDeps { hand_over, roster, findings, board, .. } = &self.deps;
         // Side by side: training waits for both.
-        let (training, copied) = thread::scope(|scope| {
-            let copied = scope.spawn(|| {
-                let _settling = hand_over.settling();
-                let (counters, replay) = hand_over.save();
-                let figures = board.update(|figures| figures.save());
-                (counters, replay, roster.save(), findings.save(), figures)
-            });
-            (self.training.state(), copied.join())
+        let training = || self.training.state();
+        let (training, copied) = side_by_side(training, || {
+            let _settling = hand_over.settling();
+            let (counters, replay) = hand_over.save();
+            let figures = board.update(|figures| figures.save());
+            (counters, replay, roster.save(), findings.save(), figures)
         });
-        let copied = copied.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
         let (counters, replay, sessions, findings, figures) = copied;
         let training = Arc::new(training?);
         let rounds = self.deps.lockstep.as_ref().map(|lockstep| lockstep.saved());

@@ -1,4 +1,4 @@
-//! Named threads that async code can wait for.
+//! Named threads that async code can wait for, and work that is done side by side.
 
 use std::thread;
 
@@ -25,6 +25,18 @@ pub(crate) fn spawn<T: Send + 'static>(
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
     spawned.map_err(|source| LearnerError::System { what: "no thread", source })?;
     Ok(Thread { name, result })
+}
+
+/// Does both at the same time, the first on this thread. A panic of either goes on here.
+pub(crate) fn side_by_side<A, B: Send>(
+    first: impl FnOnce() -> A,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = first();
+        (first, second.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause)))
+    })
 }
 
 impl<T> Thread<T> {

@@ -32,20 +32,18 @@ const STARTS: Duration = Duration::from_secs(10);
 const SETTLES: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const RUN_FILE: &str = r#"[environment]
+const RUN_FILE: &str = r#"[run]
+name = "overhead"
+seed = 1
+[environment]
 kind = "hypergrid"
 dimensions = 4
 side = 16
 [reward]
 kind = "original"
 r0 = 0.1
-r1 = 0.5
-r2 = 2.0
 [policy]
 hidden = [256, 256]
-[run]
-name = "overhead"
-seed = 1
 [learner]
 time = "10h"
 batch = 128
@@ -114,9 +112,9 @@ impl Run {
         let mut command = Command::new(Tributary::find()?.path());
         command.arg("train").arg(folder.join("run.toml")).arg("--run-dir").arg(&directory);
         command.args(["--actors", &actors.to_string()]);
-        changes.iter().for_each(|change| {
+        for change in changes {
             command.args(["--set", change]);
-        });
+        }
         let mut train = Process::start(command, &folder.join("train.log"))?;
         let address = listening(&mut train, folder)?;
         let control = Control::new(&address, &directory)?;

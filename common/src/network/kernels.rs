@@ -9,8 +9,8 @@
 //! alike (fused multiply-add) and agree to the bit; the portable code rounds twice per term.
 //!
 //! This is the only file of the workspace with `unsafe`: calls to functions compiled for
-//! instructions that were detected ([`with_wide_vectors`] does so for others), sixteen floats taken for vector registers, and one unchecked
-//! index in the innermost loop.
+//! instructions that were detected ([`with_wide_vectors`] does so for others), sixteen floats taken
+//! for vector registers, and one unchecked index in the innermost loop.
 #![allow(unsafe_code)]
 
 use super::Activation;

@@ -3,7 +3,7 @@
 use tch::{Device, TchError, Tensor};
 use tributary_common::network::{Network, Ragged};
 
-use super::{Engine, Move, Step, Vector, are_finite, side_by_side};
+use super::{Engine, Move, Step, Vector, are_finite, copy_both};
 use crate::torch::{Logits, TorchNetwork, assign, to_host};
 
 /// A network in libtorch, and vectors like its flat one.
@@ -116,7 +116,7 @@ impl Engine for Libtorch {
         let averages = self.average.shallow_clone();
         let first = || to_host_if_finite(weights, raw);
         let second = move || to_host_if_finite(&averages, average);
-        let (raw, average) = side_by_side(weights.numel(), first, second);
+        let (raw, average) = copy_both(weights.numel(), first, second);
         Ok([raw?, average?])
     }
 

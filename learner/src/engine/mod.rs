@@ -10,14 +10,13 @@ mod own;
 #[cfg(test)]
 mod tests;
 
-use std::thread;
-
 use tch::{Device, TchError};
 use tributary_common::network::cpu::{Passes, with_wide_vectors};
 use tributary_common::network::{Network, Ragged};
 
 use self::libtorch::Libtorch;
 use self::own::Own;
+use crate::threads::side_by_side;
 
 /// Parameters from which a copy takes longer than to start a thread for it.
 pub(crate) const LARGE: usize = 1 << 20;
@@ -134,19 +133,12 @@ pub(crate) fn check_features(features: &Ragged, inputs: usize) -> Result<(), Tch
 }
 
 /// Does both, side by side if what they copy is large.
-fn side_by_side<T: Send>(
+fn copy_both<T: Send>(
     parameters: usize,
     first: impl FnOnce() -> T,
     second: impl FnOnce() -> T + Send,
 ) -> (T, T) {
-    if parameters < LARGE {
-        return (first(), second());
-    }
-    thread::scope(|scope| {
-        let second = scope.spawn(second);
-        let first = first();
-        (first, second.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause)))
-    })
+    if parameters < LARGE { (first(), second()) } else { side_by_side(first, second) }
 }
 
 /// In parts without a branch, which the compiler vectorises.

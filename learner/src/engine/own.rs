@@ -5,7 +5,7 @@ use tch::TchError;
 use tributary_common::network::cpu::{Passes, with_wide_vectors};
 use tributary_common::network::{Network, Ragged};
 
-use super::{Engine, Move, Step, Vector, are_finite, check_features, product, side_by_side};
+use super::{Engine, Move, Step, Vector, are_finite, check_features, copy_both, product};
 
 /// Weights in the host's memory.
 pub(super) struct Own {
@@ -52,26 +52,16 @@ impl Own {
         let (scale, of_average) = (step.gradient_scale as f32, Way::new(step.average));
         let moments = self.mean.iter_mut().zip(&mut self.square).zip(&self.gradient);
         let weights = self.weights.iter_mut().zip(&mut self.average);
-        let all = moments.zip(weights);
-        match step.weights {
-            Some(Move { keep, root, least }) => {
-                let (keep, root, least) = (keep as f32, root as f32, least as f32);
-                for (((mean, square), gradient), (weight, average)) in all {
-                    let gradient = scale * gradient;
-                    *mean = of_mean.go(*mean, gradient);
-                    *square = of_square.go(*square, gradient * gradient);
-                    *weight = keep * *weight + *mean / (root * square.sqrt() + least);
-                    *average = of_average.go(*average, *weight);
-                }
+        let narrow = |Move { keep, root, least }| [keep, root, least].map(|number| number as f32);
+        let moves = step.weights.map(narrow);
+        for (((mean, square), gradient), (weight, average)) in moments.zip(weights) {
+            let gradient = scale * gradient;
+            *mean = of_mean.go(*mean, gradient);
+            *square = of_square.go(*square, gradient * gradient);
+            if let Some([keep, root, least]) = moves {
+                *weight = keep * *weight + *mean / (root * square.sqrt() + least);
             }
-            None => {
-                for (((mean, square), gradient), (weight, average)) in all {
-                    let gradient = scale * gradient;
-                    *mean = of_mean.go(*mean, gradient);
-                    *square = of_square.go(*square, gradient * gradient);
-                    *average = of_average.go(*average, *weight);
-                }
-            }
+            *average = of_average.go(*average, *weight);
         }
         if let (Some(target), Some(share)) = (&mut self.target, step.target) {
             let of_target = Way::new(share);
@@ -160,7 +150,7 @@ impl Engine for Own {
         };
         let first = || copy(&self.weights, raw);
         let second = || copy(&self.average, average);
-        let (raw, average) = side_by_side(self.weights.len(), first, second);
+        let (raw, average) = copy_both(self.weights.len(), first, second);
         Ok([raw, average])
     }
 

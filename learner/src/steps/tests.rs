@@ -2,6 +2,8 @@
 //! trajectories.
 
 #![allow(clippy::unwrap_used)]
+use std::thread;
+
 use std::path::Path;
 
 use tributary_common::estimate::EvaluationData;

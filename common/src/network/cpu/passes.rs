@@ -141,15 +141,11 @@ impl Passes {
     pub fn forward(&mut self, features: &Ragged, output: &mut Vec<f32>) {
         let rows = features.rows();
         let parts = if self.workers.len() > 1 { PARTS * self.workers.len() } else { 1 };
-        let each = rows.div_ceil(parts).next_multiple_of(PART);
-        self.used = if parts > 1 { rows.div_ceil(each.max(1)).max(1) } else { 1 };
+        let each = rows.div_ceil(parts).next_multiple_of(PART).max(1);
+        self.used = rows.div_ceil(each).max(1);
+        let chains = &self.definition.chains;
         let empty = || Part {
-            values: self
-                .definition
-                .chains
-                .iter()
-                .map(|chain| vec![Vec::new(); chain.len()])
-                .collect(),
+            values: chains.iter().map(|chain| vec![Vec::new(); chain.len()]).collect(),
             ..Part::default()
         };
         if self.parts.len() < self.used {
