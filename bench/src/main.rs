@@ -34,6 +34,7 @@ mod speed;
 mod sub_trajectories;
 mod swarm;
 mod tasks;
+mod usage;
 mod versus;
 
 use anyhow::Result;

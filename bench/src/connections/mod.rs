@@ -21,6 +21,7 @@ use tributary_proto::credentials::{CredentialFiles, Credentials, Dialer};
 use crate::machine::Machine;
 use crate::report::{Outputs, Table};
 use crate::run::Tributary;
+use crate::usage::Usage;
 use crowd::Crowd;
 use session::{Session, Tally};
 
@@ -112,7 +113,7 @@ async fn measure(options: &Options) -> Result<Figures> {
     let folder = tempfile::tempdir()?;
     let learner = Learner::start(folder.path()).await?;
     let dialer = learner.dialer()?;
-    let learner_mebibytes = learner.mebibytes()?;
+    let learner_mebibytes = learner.usage()?.mebibytes();
     let tally = Arc::new(Tally::default());
     let start = Instant::now();
     let mut joining = JoinSet::new();
@@ -126,7 +127,7 @@ async fn measure(options: &Options) -> Result<Figures> {
     }
     let all_streaming_seconds = start.elapsed().as_secs_f64();
     sleep(Duration::from_secs(1)).await;
-    let learner_mebibytes_with_actors = learner.mebibytes()?;
+    let learner_mebibytes_with_actors = learner.usage()?.mebibytes();
 
     let seconds = options.seconds as f64;
     let mut latencies: [Vec<f64>; 2] = Default::default();
@@ -142,7 +143,8 @@ async fn measure(options: &Options) -> Result<Figures> {
         });
         latencies[1].extend(during);
         late_actor_seconds = late_actor_seconds.max(late?);
-        learner_mebibytes_with_crowd = learner_mebibytes_with_crowd.max(learner.mebibytes()?);
+        learner_mebibytes_with_crowd =
+            learner_mebibytes_with_crowd.max(learner.usage()?.mebibytes());
         let (connected, closed) = crowd.leave();
         crowd_connected += connected;
         crowd_closed += closed;
@@ -262,12 +264,9 @@ impl Learner {
         Ok(credentials.dialer(&format!("https://{}", self.address))?)
     }
 
-    /// Resident memory.
-    fn mebibytes(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
-        Ok(kibibytes.parse::<f64>()? / 1024.0)
+    /// What it has taken so far.
+    fn usage(&self) -> Result<Usage> {
+        Usage::of(self.process.id())
     }
 }
 

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::control::{Control, Streaming};
 use super::process::Process;
 use crate::run::Tributary;
+use crate::usage::Usage;
 
 /// How long programs may take to start and to end; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -87,7 +88,7 @@ impl Crowd {
         command.arg("--run-dir").arg(folder.path().join("run"));
         let mut learner = Process::start(command, &folder.path().join("learner.log"))?;
         let address = listening(&mut learner, folder.path())?;
-        let bare = super::process::resident(learner.id()).context("the learner is gone")?;
+        let bare = Usage::of(learner.id())?.resident;
         let control = Control::new(&address, &folder.path().join("run"))?;
         let mut crowd =
             Self { learner, actors: Vec::new(), control, bare, tributary, folder, address };

@@ -8,10 +8,9 @@ use clap::Args;
 
 use super::books;
 use super::crowd::{Crowd, Task};
-use super::memory::mib;
-use super::process::resident;
 use super::slow::slope;
 use crate::machine::Machine;
+use crate::usage::Usage;
 
 /// In MiB a minute, of the learner and of each actor.
 const MOST_SLOPE: f64 = 1.0;
@@ -88,8 +87,8 @@ impl Seen {
     }
 
     fn look(&mut self, start: Instant) -> Result<()> {
-        let bytes = resident(self.id).with_context(|| format!("{} is gone", self.name))?;
-        self.samples.push((start.elapsed().as_secs_f64() / 60.0, mib(bytes)));
+        let usage = Usage::of(self.id).with_context(|| self.name.clone())?;
+        self.samples.push((start.elapsed().as_secs_f64() / 60.0, usage.mebibytes()));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use super::process::resident;
+use crate::usage::Usage;
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
@@ -35,7 +35,7 @@ impl Sampler {
             let mut seen: BTreeMap<u32, Seen> = BTreeMap::new();
             while !stopped.load(Relaxed) {
                 for &id in &ids {
-                    let Some(bytes) = resident(id) else { continue };
+                    let Ok(Usage { resident: bytes, .. }) = Usage::of(id) else { continue };
                     let new = Seen { first: bytes, most: bytes, samples: 0 };
                     let one = seen.entry(id).or_insert(new);
                     one.most = one.most.max(bytes);

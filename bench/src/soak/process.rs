@@ -76,10 +76,3 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
-
-/// Resident memory of a process in bytes; none once it is gone.
-pub(crate) fn resident(id: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
-}

@@ -10,8 +10,8 @@ use tributary_proto::v1::ActorState;
 use super::books;
 use super::crowd::{Crowd, Task};
 use super::memory::mib;
-use super::process::resident;
 use crate::machine::Machine;
+use crate::usage::Usage;
 
 /// Each trajectory is trained on twenty times, by a network that is large for one thread. Replay is
 /// full when the warm-up is over, so that its own growth is not taken for another.
@@ -43,8 +43,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let mut held = 0;
     let metrics = crowd.metrics_bytes()?;
     while start.elapsed() < Duration::from_secs(seconds) {
-        let bytes = resident(crowd.learner.id()).context("the learner is gone")?;
-        samples.push((start.elapsed().as_secs_f64() / 60.0, mib(bytes)));
+        let usage = Usage::of(crowd.learner.id())?;
+        samples.push((start.elapsed().as_secs_f64() / 60.0, usage.mebibytes()));
         let rows = crowd.control.status()?.actors;
         let held_back = |row: &&_| state(row) == ActorState::Backpressured;
         held += rows.iter().filter(held_back).count();

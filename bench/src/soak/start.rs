@@ -11,10 +11,11 @@ use clap::Args;
 use super::control::Control;
 use super::crowd::{Crowd, Task, listening};
 use super::memory::mib;
-use super::process::{Process, resident};
+use super::process::Process;
 use crate::machine::Machine;
 use crate::report::{Outputs, median};
 use crate::run::Tributary;
+use crate::usage::Usage;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(2);
@@ -43,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // It is at work.
         sleep(Duration::from_secs(2));
         let newest = crowd.actors.last().context("no actor")?;
-        memory.push(mib(resident(newest.id()).context("the actor is gone")?));
+        memory.push(Usage::of(newest.id())?.mebibytes());
     }
     crowd.finish()?;
     let size = mib(fs::metadata(tributary.path())?.len());

@@ -167,7 +167,7 @@ async fn measure(options: &Options) -> Result<()> {
         move |message| reader.read(message).unwrap_or_else(|error| eprintln!("{error:#}"))
     };
     let mut running = join(subscribers, dialer, &pool, &tally, work, reader).await?;
-    let processor = learner.processor_seconds()?;
+    let processor = learner.usage()?.processor;
     // All of them together send what training needs.
     let share = subscribers as f64 / (BATCH * UPDATES) as f64;
     let every = Duration::from_secs(every).mul_f64(share);
@@ -182,7 +182,7 @@ async fn measure(options: &Options) -> Result<()> {
             ended?.context("a session ended")?;
         }
     };
-    let processor = (learner.processor_seconds()? - processor) / whole.len() as f64;
+    let processor = (learner.usage()?.processor - processor) / whole.len() as f64;
     let machine = Machine::this();
     options.outputs.json(&machine, options, &whole)?;
     options.outputs.section("fan-out", &text(options, &machine, &whole, bytes, processor))

@@ -4,16 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::run::Tributary;
 use crate::soak::crowd::listening;
-use crate::soak::process::{Process, resident};
-
-/// Ticks of processor time in a second, as Linux reports them to programs.
-const TICKS: f64 = 100.0;
+use crate::soak::process::Process;
+use crate::usage::Usage;
 
 /// A running learner, in a folder of its own.
 pub(super) struct Learner {
@@ -46,27 +44,10 @@ impl Learner {
         self.folder.path().join("run.toml")
     }
 
-    /// What all its threads have computed so far.
-    pub(super) fn processor_seconds(&self) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        processor_ticks(&text)
-            .map(|ticks| ticks / TICKS)
-            .context("a /proc/PID/stat of another form")
+    /// What it has taken so far.
+    pub(super) fn usage(&self) -> Result<Usage> {
+        Usage::of(self.process.id())
     }
-
-    /// Resident memory.
-    pub(super) fn mebibytes(&self) -> Result<f64> {
-        let bytes = resident(self.process.id()).context("the learner is gone")?;
-        Ok(bytes as f64 / f64::from(1 << 20))
-    }
-}
-
-/// The 14th and 15th field, behind the name, which may hold anything.
-fn processor_ticks(stat: &str) -> Option<f64> {
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ').skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(user + system)
 }
 
 /// The run of `swarm`, with credit for a few batches of this size at once.
@@ -103,16 +84,4 @@ every = "1h"
 max_states = 1
 "#
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processor_time_is_read_behind_any_name() {
-        let stat = "7 (a) R 1 ) S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20";
-        assert_eq!(processor_ticks(stat), Some(150.0));
-        assert_eq!(processor_ticks("7 (a"), None);
-    }
 }

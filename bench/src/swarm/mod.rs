@@ -218,17 +218,17 @@ struct Window {
 async fn window(learner: &Learner, tally: &Tally, seconds: u64) -> Result<Window> {
     let counts = || (tally.acked.load(Relaxed), tally.weights.load(Relaxed));
     tally.take_latencies();
-    let (start, before, processor) = (Instant::now(), counts(), learner.processor_seconds()?);
+    let (start, before, processor) = (Instant::now(), counts(), learner.usage()?.processor);
     sleep(Duration::from_secs(seconds)).await;
-    let (after, processor_after) = (counts(), learner.processor_seconds()?);
+    let (after, usage) = (counts(), learner.usage()?);
     let mut latencies = tally.take_latencies();
     latencies.sort_by(f32::total_cmp);
     Ok(Window {
         seconds: start.elapsed().as_secs_f64(),
         acked: (after.0 - before.0) as f64,
         weights: (after.1 - before.1) as f64,
-        processor: processor_after - processor,
-        resident: learner.mebibytes()?,
+        processor: usage.processor - processor,
+        resident: usage.mebibytes(),
         latencies,
     })
 }
