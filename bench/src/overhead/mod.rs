@@ -1,6 +1,5 @@
 //! What it costs to be watched: one run at full speed, in turn alone and with everything open that shows
-//! it; and the processor time of runs whose reward takes its time, alone and watched, where nothing
-//! else differs.
+//! it; and the processor time of two runs side by side whose reward takes its time, one of them watched.
 
 mod observers;
 mod paced;
@@ -62,11 +61,14 @@ pub(crate) struct Options {
     /// Seconds of each window
     #[arg(long, default_value_t = 6.0)]
     seconds: f64,
-    /// Pairs of runs whose reward takes its time
-    #[arg(long, default_value_t = 3)]
+    /// Pairs of runs, one of them watched, whose reward takes its time
+    #[arg(long, default_value_t = 2)]
     runs: usize,
-    /// Seconds for which each of them is watched, or not
-    #[arg(long, default_value_t = 30.0)]
+    /// Windows of each pair
+    #[arg(long, default_value_t = 6)]
+    windows: usize,
+    /// Seconds of each of these windows
+    #[arg(long, default_value_t = 20.0)]
     watch: f64,
     /// Actors
     #[arg(long, default_value_t = 2)]

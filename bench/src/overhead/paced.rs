@@ -1,114 +1,138 @@
-//! The processor time of runs whose reward takes its time: trajectories come at the same pace whoever
-//! watches, and there is so much of the machine left that what watching takes is seen to a thousandth.
+//! The processor time of two runs side by side whose reward takes its time, one of them watched: trajectories
+//! come at the same pace whoever watches, and whatever else the machine does, it does to both.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use serde::Serialize;
 
 use super::observers::Observers;
-use super::{Options, Run};
+use super::{Options, Run, SETTLES, STARTS};
 use crate::machine::Machine;
 use crate::report::{Table, grouped, median};
+use crate::usage::Usage;
 
 /// For each object; so that there are some hundred trajectories a second.
 const DELAY: &str = "reward.delay=\"5ms\"";
 
-/// One run, and one that is watched and writes TensorBoard's files.
+/// Both runs in the same window.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Paced {
-    alone: Usage,
-    watched: Usage,
+    alone: Spent,
+    /// Who watches and TensorBoard's files included.
+    watched: Spent,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Usage {
-    /// Seconds of the processors, in a second of the run.
+struct Spent {
+    /// Seconds of the processors, in a second.
     processor: f64,
     /// Trajectories trained on in a second.
     trajectories: f64,
 }
 
-pub(super) fn measure(options: &Options) -> Result<Vec<Paced>> {
-    let mut pairs = Vec::new();
-    for number in 0..options.runs {
-        let pair = if number % 2 == 0 {
-            let alone = usage(options, false)?;
-            Paced { alone, watched: usage(options, true)? }
-        } else {
-            let watched = usage(options, true)?;
-            Paced { alone: usage(options, false)?, watched }
-        };
-        eprintln!("{pair:?}");
-        pairs.push(pair);
-    }
-    Ok(pairs)
+/// What was spent until now.
+#[derive(Clone, Copy)]
+struct Moment {
+    processor: f64,
+    samples: u64,
+    at: Instant,
 }
 
-/// Of a run from its start to its end, and of who watches it in this process.
-fn usage(options: &Options, is_watched: bool) -> Result<Usage> {
-    let before = processor_time()?;
-    let folder = tempfile::tempdir()?;
-    let events = format!("run.tensorboard={is_watched}");
-    let run = Run::start(folder.path(), options.actors, &[DELAY, &events])?;
-    let observers = Observers::new(&run.directory)?;
-    let watching = is_watched.then(|| observers.watch());
-    let (first, start) = run.samples()?;
-    sleep(Duration::from_secs_f64(options.watch));
-    let (last, end) = run.samples()?;
-    drop(watching);
-    run.end()?;
-    if is_watched {
-        observers.heard()?;
+impl Moment {
+    /// Of a run, and of this process if it watches.
+    fn of(run: &Run, is_watched: bool) -> Result<Self> {
+        let watching = if is_watched { Usage::of(std::process::id())?.processor } else { 0.0 };
+        let processor = Usage::of_tree(run.train.id()).processor + watching;
+        let (samples, at) = run.samples()?;
+        Ok(Self { processor, samples, at })
     }
-    let trajectories = (last - first) as f64 / end.duration_since(start).as_secs_f64();
-    // What start and end take is the same in both.
-    let processor = (processor_time()? - before).as_secs_f64() / options.watch;
-    Ok(Usage { processor, trajectories })
-}
 
-/// Of this process and of all that it has waited for.
-fn processor_time() -> Result<Duration> {
-    let mut time = Duration::ZERO;
-    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
-        let usage = getrusage(who)?;
-        for part in [usage.user_time(), usage.system_time()] {
-            time += Duration::from_micros(u64::try_from(part.num_microseconds())?);
+    fn until(self, end: Self) -> Spent {
+        let seconds = end.at.duration_since(self.at).as_secs_f64();
+        Spent {
+            processor: (end.processor - self.processor) / seconds,
+            trajectories: (end.samples - self.samples) as f64 / seconds,
         }
     }
-    Ok(time)
+}
+
+pub(super) fn measure(options: &Options) -> Result<Vec<Paced>> {
+    let mut windows = Vec::new();
+    for _ in 0..options.runs {
+        windows.extend(side_by_side(options)?);
+    }
+    Ok(windows)
+}
+
+fn side_by_side(options: &Options) -> Result<Vec<Paced>> {
+    let start = |is_watched: bool| -> Result<(tempfile::TempDir, Run)> {
+        let folder = tempfile::tempdir()?;
+        let events = format!("run.tensorboard={is_watched}");
+        let run = Run::start(folder.path(), options.actors, &[DELAY, &events])?;
+        Ok((folder, run))
+    };
+    let (_alone, alone) = start(false)?;
+    let (_watched, watched) = start(true)?;
+    let observers = Observers::new(&watched.directory)?;
+    let watching = observers.watch();
+    sleep(STARTS);
+    let moments =
+        || -> Result<[Moment; 2]> { Ok([Moment::of(&alone, false)?, Moment::of(&watched, true)?]) };
+    let mut windows = Vec::new();
+    let mut before = moments()?;
+    for _ in 0..options.windows {
+        sleep(Duration::from_secs_f64(options.watch));
+        let after = moments()?;
+        let window = Paced { alone: before[0].until(after[0]), watched: before[1].until(after[1]) };
+        eprintln!("{window:?}");
+        windows.push(window);
+        before = after;
+    }
+    drop(watching);
+    sleep(SETTLES);
+    alone.end()?;
+    watched.end()?;
+    observers.heard()?;
+    Ok(windows)
 }
 
 /// What watching takes of all processors.
-pub(super) fn share(pairs: &[Paced], cores: usize) -> f64 {
-    let more = pairs.iter().map(|pair| pair.watched.processor - pair.alone.processor).collect();
-    median(more) / cores as f64
+pub(super) fn share(windows: &[Paced], cores: usize) -> f64 {
+    let more = windows.iter().map(|window| window.watched.processor - window.alone.processor);
+    median(more.collect()) / cores as f64
 }
 
-pub(super) fn text(options: &Options, machine: &Machine, pairs: &[Paced]) -> String {
+pub(super) fn text(options: &Options, machine: &Machine, windows: &[Paced]) -> String {
     let mut table = Table::new(&["", "processor time, ms per second", "trajectories/s"]);
-    let medians = |of: fn(&Paced) -> Usage| {
-        let of_all =
-            |value: fn(Usage) -> f64| median(pairs.iter().map(|pair| value(of(pair))).collect());
-        (of_all(|usage| usage.processor), of_all(|usage| usage.trajectories))
+    let medians = |of: fn(&Paced) -> Spent| {
+        let of_all = |value: fn(Spent) -> f64| {
+            median(windows.iter().map(|window| value(of(window))).collect())
+        };
+        (of_all(|spent| spent.processor), of_all(|spent| spent.trajectories))
     };
     for (name, (processor, trajectories)) in
-        [("alone", medians(|pair| pair.alone)), ("watched", medians(|pair| pair.watched))]
+        [("alone", medians(|window| window.alone)), ("watched", medians(|window| window.watched))]
     {
         let milliseconds = format!("{:.1}", 1e3 * processor);
         table.row([name.to_owned(), milliseconds, grouped(trajectories as u64)]);
     }
+    let mut more: Vec<f64> = windows
+        .iter()
+        .map(|window| 1e3 * (window.watched.processor - window.alone.processor))
+        .collect();
+    more.sort_by(f64::total_cmp);
+    let (least, most) = (more.first().unwrap_or(&f64::NAN), more.last().unwrap_or(&f64::NAN));
     format!(
-        "{table}\nWatching takes {:.2} % of the {} cores: medians of {} pairs of runs of {} s whose reward takes 5 ms for an \
-         object, with starting and stopping, and TensorBoard's files written by those that are watched. Who watches is \
-         counted with them.",
-        1e2 * share(pairs, machine.cores),
+        "{table}\nWatching takes {:.2} % of the {} cores: the median over {} windows of {} s ({least:+.1} to {most:+.1} ms \
+         per second), of {} pairs of runs side by side whose reward takes 5 ms for an object. Who watches is counted with \
+         the run that is watched, and so are TensorBoard's files.",
+        1e2 * share(windows, machine.cores),
         machine.cores,
-        pairs.len(),
+        windows.len(),
         options.watch,
+        options.runs,
     )
 }
 
@@ -118,9 +142,9 @@ mod tests {
 
     #[test]
     fn what_watching_takes_is_the_difference_over_all_cores() {
-        let usage = |processor| Usage { processor, trajectories: 400.0 };
-        let pair = |alone, watched| Paced { alone: usage(alone), watched: usage(watched) };
-        let pairs = [pair(0.2, 0.21), pair(0.3, 0.33), pair(0.2, 0.22)];
-        assert!((share(&pairs, 2) - 0.01).abs() < 1e-12);
+        let spent = |processor| Spent { processor, trajectories: 400.0 };
+        let window = |alone, watched| Paced { alone: spent(alone), watched: spent(watched) };
+        let windows = [window(0.2, 0.21), window(0.3, 0.33), window(0.2, 0.22)];
+        assert!((share(&windows, 2) - 0.01).abs() < 1e-12);
     }
 }
