@@ -86,7 +86,7 @@ pub(crate) static CASES: [Case; 11] = [
     speed("2D H8", grid(2, 8, 0.1), 16, 4_000),
     speed("2D H8", grid(2, 8, 0.1), 128, 2_000),
     speed("4D H16", grid(4, 16, 0.1), 16, 2_000),
-    speed("4D H16", grid(4, 16, 0.1), 128, 1_000),
+    speed("4D H16", grid(4, 16, 0.1), 128, 500),
     speed("4D H32", grid(4, 32, 0.1), 16, 2_000),
     speed("4D H32", grid(4, 32, 0.1), 128, 500),
     speed("TFBind8", Kind::Tfbind8, 64, 2_000),

@@ -43,8 +43,8 @@ pub(crate) struct Options {
     /// Updates of each run, in place of the case's own
     #[arg(long)]
     updates: Option<u64>,
-    /// Seconds of training after which a peer's speed is taken, done or not
-    #[arg(long, default_value_t = 60)]
+    /// Seconds of training after which a peer's speed is taken, done or not; its trajectories may be short then
+    #[arg(long, default_value_t = 90)]
     seconds: u64,
     /// Seconds of training after which a peer gives up reaching a distance
     #[arg(long, default_value_t = 900)]
