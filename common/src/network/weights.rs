@@ -86,7 +86,10 @@ impl Weights {
         };
         let header = serde_json::to_string(&header)
             .map_err(|error| InvalidWeights::Unreadable(error.to_string()))?;
-        let bytes: Vec<u8> = self.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut bytes = vec![0; 4 * self.values.len()];
+        for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(&self.values) {
+            *bytes = value.to_le_bytes();
+        }
         let mut views = Vec::new();
         let mut start = 0;
         for parameter in network.parameters() {
@@ -129,9 +132,8 @@ impl Weights {
                 return Err(wrong(format!("{:?} {:?}", view.dtype(), view.shape())));
             }
             let first = values.len();
-            values.extend(
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
-            );
+            let (chunks, _) = view.data().as_chunks();
+            values.extend(chunks.iter().copied().map(f32::from_le_bytes));
             if !values[first..].iter().all(|v| v.is_finite()) {
                 return Err(InvalidWeights::NotFinite(parameter.name));
             }
