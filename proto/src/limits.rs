@@ -81,6 +81,11 @@ pub const HEADER_LIST_BYTES: u32 = 16 * KIB as u32;
 pub const FRAME_BYTES: u32 = 16 * KIB as u32;
 /// HTTP/2 windows, connection and stream: connections times this is what stalled peers can pin.
 pub const WINDOW_BYTES: u32 = 256 * KIB as u32;
+/// Frames and windows that a client grants its learner, whom it trusts: a chunk of weights comes in a few
+/// frames and waits for no window, which would wake both sides for every 16 KiB of it.
+pub const LEARNER_FRAME_BYTES: u32 = 256 * KIB as u32;
+/// See [`LEARNER_FRAME_BYTES`].
+pub const LEARNER_WINDOW_BYTES: u32 = MIB as u32;
 /// Streams that a peer resets before they are accepted ("rapid reset").
 pub const PENDING_RESET_STREAMS: usize = 20;
 /// Streams that this side resets because of the peer's errors; h2's default is 1024.
@@ -207,9 +212,9 @@ pub fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
         .timeout(RPC_TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_max_header_list_size(HEADER_LIST_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(LEARNER_FRAME_BYTES)
+        .initial_stream_window_size(LEARNER_WINDOW_BYTES)
+        .initial_connection_window_size(LEARNER_WINDOW_BYTES)
         .http2_max_local_error_reset_streams(LOCAL_RESET_STREAMS)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
