@@ -6,6 +6,7 @@ pub(crate) mod learner;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::newest::Arrived;
 use tributary_common::environment::{Environment, Identity, NotAnObject};
 use tributary_common::ids::PolicyVersion;
 use tributary_common::log_space::LogReward;
@@ -169,6 +170,12 @@ impl Environment for DeadEnd {
 /// A policy of this network: initial values of the seed, or uniform logits without one.
 pub(crate) fn snapshot(network: &Network, seed: Option<u64>, version: PolicyVersion) -> Snapshot {
     Snapshot::new(Arc::new(network.clone()), weights(network, seed, version))
+}
+
+/// The same as they arrive.
+pub(crate) fn arrived(network: &Network, seed: Option<u64>, version: PolicyVersion) -> Arrived {
+    let bytes = weights(network, seed, version).to_bytes(network).unwrap();
+    Arrived { version, bytes, network: Arc::new(network.clone()) }
 }
 
 /// The weights of [`snapshot`].

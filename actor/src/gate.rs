@@ -16,8 +16,11 @@ pub struct Gate {
 impl Gate {
     /// Opens or shuts it. What is being measured is measured to its end.
     pub fn set(&self, open: bool) {
-        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = !open;
-        self.changed.notify_all();
+        let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shut == open {
+            *shut = !open;
+            self.changed.notify_all();
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {

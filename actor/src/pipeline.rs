@@ -222,7 +222,7 @@ impl Pipeline {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::fakes::{Grid, Sum, snapshot, until};
+    use crate::fakes::{Grid, Sum, arrived, until};
     use crate::newest::Newest;
     use crate::progress::Progress;
     use std::collections::BTreeSet;
@@ -260,7 +260,7 @@ mod tests {
     fn newest(order: &Order) -> Arc<Newest> {
         let network = Network::mlp(&*order.environment, &[8], false, false);
         let newest = Arc::new(Newest::default());
-        newest.offer(Arc::new(snapshot(&network, Some(1), PolicyVersion::default())));
+        newest.offer(arrived(&network, Some(1), PolicyVersion::default()));
         newest
     }
 

@@ -1,11 +1,10 @@
 //! The newest weights, subscribed to on a connection of its own: chunks are put together, checked
-//! against their hash and against the network, packed, and offered to the rollout threads.
+//! against their hash and offered to the rollout threads.
 
 use std::sync::Arc;
 
 use tributary_common::ids::PolicyVersion;
-use tributary_common::network::cpu::Snapshot;
-use tributary_common::network::{Network, Weights};
+use tributary_common::network::Network;
 use tributary_common::random::Stream;
 use tributary_common::session::back_off::BackOff;
 use tributary_proto::convert::WireError;
@@ -14,12 +13,8 @@ use tributary_proto::credentials::Dialer;
 use tributary_proto::limits;
 use tributary_proto::v1::SubscribeRequest;
 
-use crate::newest::Newest;
+use crate::newest::{Arrived, Newest};
 use crate::surroundings::Surroundings;
-use crate::workers::cause;
-
-/// Parameters of a network that is packed in less time than handing it to a thread takes.
-const SMALL_NETWORK: usize = 4_096;
 
 /// A subscription to one of the named weight sets.
 pub(crate) struct Subscription {
@@ -50,8 +45,6 @@ enum Broken {
     Message(#[from] WireError),
     #[error("{0}")]
     Damaged(String),
-    #[error("packing the weights panicked: {0}")]
-    Panicked(String),
 }
 
 impl Subscription {
@@ -81,36 +74,12 @@ impl Subscription {
         while let Some(message) = messages.message().await? {
             let event = WeightsEvent::try_from(message)?;
             if let Some((version, bytes)) = assembly.accept(event).map_err(Broken::Damaged)? {
-                self.offer(version, bytes).await?;
+                let network = Arc::clone(&self.network);
+                let taken = self.newest.offer(Arrived { version, bytes, network });
+                tracing::debug!(%version, taken, "weights");
             }
         }
         Err(Broken::Ended)
-    }
-
-    /// Checks and packs whole weights, away from the threads that carry the session.
-    async fn offer(&self, version: PolicyVersion, bytes: Vec<u8>) -> Result<(), Broken> {
-        let network = self.network.clone();
-        let pack = move || {
-            Weights::from_bytes(&network, &bytes).map(|weights| Snapshot::new(network, weights))
-        };
-        let packed = match self.network.parameter_count() <= SMALL_NETWORK {
-            true => Ok(pack()),
-            false => tokio::task::spawn_blocking(pack).await,
-        };
-        let snapshot = match packed {
-            Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(error)) => {
-                tracing::error!(%version, %error, "weights that cannot be used; waiting for newer");
-                return Ok(());
-            }
-            Err(error) if error.is_panic() => {
-                return Err(Broken::Panicked(cause(&*error.into_panic())));
-            }
-            Err(_) => return Err(Broken::Ended),
-        };
-        let taken = self.newest.offer(Arc::new(snapshot));
-        tracing::debug!(%version, taken, "weights");
-        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use tributary_common::network::Network;
 use tributary_common::run_file::{self, RunFile};
 use tributary_common::session::work::WorkOrder;
 
-use crate::fakes::{Grid, Sum, snapshot};
+use crate::fakes::{Grid, Sum, arrived};
 use crate::newest::Newest;
 use crate::orders::Orders;
 use crate::pipeline::{Order, Pipeline};
@@ -62,8 +62,8 @@ async fn drawn(
     let mut pipeline = Pipeline::start(&order, &works).unwrap();
     orders.iter().for_each(|&order| assert!(queue.push(order)));
     // The orders are there before their weights.
-    newest.offer(Arc::new(snapshot(&network, Some(1), PolicyVersion::default())));
-    newest.offer(Arc::new(snapshot(&network, Some(2), VERSION)));
+    newest.offer(arrived(&network, Some(1), PolicyVersion::default()));
+    newest.offer(arrived(&network, Some(2), VERSION));
     let expected: u64 = orders.iter().map(|order| u64::from(order.count)).sum();
     let mut records = BTreeMap::new();
     while (records.len() as u64) < expected {
@@ -99,7 +99,7 @@ async fn orders_for_older_weights_are_dropped() {
     let queue = Arc::new(Orders::default());
     let newest = Newest::default();
     let network = Network::mlp(&Grid { side: 3 }, &[4], false, false);
-    newest.offer(Arc::new(snapshot(&network, None, VERSION)));
+    newest.offer(arrived(&network, None, VERSION));
     let order = Order {
         environment: Arc::new(Grid { side: 3 }),
         reward: Arc::new(Sum::default()),
