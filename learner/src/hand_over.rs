@@ -4,6 +4,7 @@
 //! wakes the other. When intake is closed the trainer still draws the uses that the inserted
 //! trajectories grant; then a draw says that it is over.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,8 +50,8 @@ pub enum Round {
 /// Replay, shared by ingest and trainer.
 pub struct HandOver {
     state: Mutex<State>,
-    data: Condvar,
-    room: Condvar,
+    data: Signal,
+    room: Signal,
     settling: Mutex<()>,
 }
 
@@ -73,7 +74,7 @@ impl HandOver {
     /// Over an empty replay.
     pub fn new(replay: Replay) -> Self {
         let state = State { replay, intake_closed: false, trainer_done: false, rounds: 0 };
-        let (data, room) = (Condvar::new(), Condvar::new());
+        let (data, room) = (Signal::default(), Signal::default());
         Self { state: Mutex::new(state), data, room, settling: Mutex::new(()) }
     }
 
@@ -103,8 +104,8 @@ impl HandOver {
     fn await_state(&self, is_so: impl Fn(&State) -> bool) -> Duration {
         let start = Instant::now();
         let mut state = lock(&self.state);
-        while !is_so(&state) && !state.trainer_done && !state.replay.may_insert() {
-            state = wait(&self.room, state);
+        while !is_so(&state) && !state.trainer_done && !state.replay.has_ample_room() {
+            state = self.room.wait(state);
         }
         start.elapsed()
     }
@@ -133,7 +134,7 @@ impl HandOver {
     fn keep(&self, state: &mut State, sound: &Sound) {
         state.replay.insert(sound);
         if state.replay.may_sample() {
-            self.data.notify_one();
+            self.data.give();
         }
     }
 
@@ -149,14 +150,16 @@ impl HandOver {
             }
             let is_drawn = state.replay.sample(step, stream, samples);
             // Also without a batch: those whose path was too old have made room.
-            self.room.notify_one();
+            if state.replay.has_ample_room() {
+                self.room.give();
+            }
             if is_drawn {
                 return Some(start.elapsed());
             }
             if state.intake_closed {
                 return None;
             }
-            state = wait(&self.data, state);
+            state = self.data.wait(state);
         }
     }
 
@@ -179,7 +182,7 @@ impl HandOver {
             state.close_intake();
         }
         state.rounds += 1;
-        self.data.notify_all();
+        self.data.give();
     }
 
     /// As [`draw`](Self::draw) without waiting. The uses that a round of a lockstep run has granted
@@ -197,11 +200,7 @@ impl HandOver {
     pub fn await_round(&self, limit: Duration) -> Round {
         let is_open =
             |state: &mut State| state.rounds == 0 && !state.trainer_done && !state.intake_closed;
-        let mut state = self
-            .data
-            .wait_timeout_while(lock(&self.state), limit, is_open)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        let mut state = self.data.wait_while(lock(&self.state), limit, is_open);
         if state.rounds > 0 {
             state.rounds -= 1;
             return Round::Inserted;
@@ -219,15 +218,15 @@ impl HandOver {
     /// No more trajectories are taken.
     pub fn close_intake(&self) {
         lock(&self.state).close_intake();
-        self.data.notify_all();
-        self.room.notify_all();
+        self.data.give();
+        self.room.give();
     }
 
     /// Nothing is drawn any more; what still comes is inserted without waiting for draws.
     pub fn end_training(&self) {
         lock(&self.state).trainer_done = true;
-        self.data.notify_all();
-        self.room.notify_all();
+        self.data.give();
+        self.room.give();
     }
 
     /// What went through replay.
@@ -247,8 +246,43 @@ impl HandOver {
     }
 }
 
-fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+/// Wakes who waits for a change of the state. The standard library's condition calls the kernel each time,
+/// also when nobody waits, which is nearly always: for every trajectory.
+#[derive(Default)]
+struct Signal {
+    condition: Condvar,
+    /// Changes only while the state is locked.
+    waiting: AtomicUsize,
+}
+
+impl Signal {
+    fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.waiting.fetch_add(1, Relaxed);
+        let guard = self.condition.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Relaxed);
+        guard
+    }
+
+    /// At most so long.
+    fn wait_while<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        limit: Duration,
+        is_so: impl FnMut(&mut T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        self.waiting.fetch_add(1, Relaxed);
+        let waited = self.condition.wait_timeout_while(guard, limit, is_so);
+        self.waiting.fetch_sub(1, Relaxed);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// To be called with the state locked, or behind a change of it: who came to wait before saw the state
+    /// as it was, and is counted.
+    fn give(&self) {
+        if self.waiting.load(Relaxed) > 0 {
+            self.condition.notify_all();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -292,11 +326,26 @@ mod tests {
         assert!((2..100).contains(&full), "{full}");
         thread::scope(|scope| {
             let inserting = scope.spawn(|| insert(&hand_over));
-            assert!(hand_over.draw(0, &mut stream(), &mut samples).is_some());
+            for _ in 0..full / 4 {
+                assert!(hand_over.draw(0, &mut stream(), &mut samples).is_some());
+            }
             assert_eq!(inserting.join().unwrap(), Insertion::Done);
         });
         let counters = hand_over.counters();
-        assert_eq!((counters.inserted, counters.sampled), (full as u64 + 1, 2));
+        assert_eq!((counters.inserted, counters.sampled), (full as u64 + 1, full as u64 / 2));
+    }
+
+    #[test]
+    fn ingest_comes_back_when_half_of_the_room_is_free() {
+        let (hand_over, mut samples) = (hand_over(), Samples::default());
+        let full = fill(&hand_over);
+        let has_ample_room = || lock(&hand_over.state).replay.has_ample_room();
+        for drawn in (2..=full / 2).step_by(2) {
+            assert!(!has_ample_room(), "before {drawn} of {full}");
+            assert!(hand_over.draw(0, &mut stream(), &mut samples).is_some());
+        }
+        assert!(has_ample_room());
+        assert_eq!(fill(&hand_over), full / 2);
     }
 
     #[test]

@@ -22,7 +22,8 @@ use crate::training::{TrainError, Training};
 
 const USAGE: u8 = 64;
 const INTERRUPTED: u8 = 130;
-/// Threads for the network; training, ingest and evaluation have their own.
+/// Threads for the network, at most; training, ingest and evaluation have their own. On two cores one is enough,
+/// which need not be woken by the other.
 const IO_THREADS: usize = 2;
 
 /// The whole program `tributary-learner`, for environments and rewards of this registry. A user's
@@ -60,8 +61,9 @@ fn log_to_stderr() {
 }
 
 fn run(options: &Options, registry: &Registry) -> Result<Outcome, LearnerError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(IO_THREADS)
+        .worker_threads(IO_THREADS.min(cores.div_ceil(2)))
         .thread_name("io")
         .enable_all()
         .build()

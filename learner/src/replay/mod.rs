@@ -191,6 +191,12 @@ impl Replay {
         self.shares.replayed == 0 || self.limiter.may_insert() || !self.may_sample()
     }
 
+    /// Whether who found it full should come back: each time costs a wake-up and an ack, so not for every
+    /// batch that is drawn. Training always has what it needs until then, or it is so.
+    pub fn has_ample_room(&self) -> bool {
+        self.shares.replayed == 0 || self.limiter.has_ample_room() || !self.may_sample()
+    }
+
     /// Keeps a trajectory (the oldest leaves when there is no room) and returns its ordinal.
     pub fn insert(&mut self, sound: &Sound) -> u64 {
         let mut uses = self.limiter.inserted();

@@ -45,6 +45,11 @@ impl RateLimiter {
         self.due() < self.upper
     }
 
+    /// Whether so many are welcome that it is worth waking who has them.
+    pub fn has_ample_room(&self) -> bool {
+        self.due() <= self.upper / 2
+    }
+
     /// Whether a batch may be drawn.
     pub fn may_sample(&self) -> bool {
         self.due() >= self.batch

@@ -50,7 +50,8 @@ fn play(seed: u64, config: &run_file::Replay, objects: usize) -> Counters {
     let (mut random, mut samples) = (stream(seed), Samples::default());
     let (mut fresh, mut step) = (FreshModel::default(), 0);
     while replay.counters.inserted < INSERTS {
-        assert!(replay.may_insert() || replay.may_sample(), "stuck: {said}");
+        assert!(replay.has_ample_room() || replay.may_sample(), "stuck: {said}");
+        assert!(replay.may_insert() || !replay.has_ample_room(), "room for none: {said}");
         if random.below(2) == 0 && replay.may_insert() {
             let lag = random.below(10) as u64;
             let object = random.below(objects) as u32;
