@@ -69,7 +69,7 @@ impl Lockstep {
         let RunFile { run, actor, learner, replay, .. } = run_file;
         let lockstep = || {
             let sizes = Sizes {
-                samples: learner.publish_every.saturating_mul(replayed as u64),
+                samples: run_file.publish_every().saturating_mul(replayed as u64),
                 samples_per_insert: replay.samples_per_insert,
                 generated: learner.generated,
             };

@@ -63,7 +63,7 @@ impl Learner {
             network,
             trainer,
             seed: run_file.run.seed,
-            publish_every: run_file.learner.publish_every,
+            publish_every: run_file.publish_every(),
             weights: run_file.actor.weights,
             published: VecDeque::new(),
             lag: *lag,

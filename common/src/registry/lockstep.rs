@@ -66,7 +66,7 @@ fn starts_from_its_best(exploration: &Exploration) -> bool {
 /// A replay that does not hold a round would lose of it before it was trained on.
 fn too_small(run_file: &RunFile) -> Option<Problem> {
     let RunFile { replay, learner, .. } = run_file;
-    let samples = learner.publish_every as f64 * learner.batch as f64;
+    let samples = run_file.publish_every() as f64 * learner.batch as f64;
     let round = (samples / replay.samples_per_insert).ceil();
     (replay.capacity as f64 <= round).then(|| {
         let why = format!(

@@ -20,9 +20,9 @@ pub(super) fn problems(run_file: &RunFile, environment: &dyn Environment) -> Vec
         refuse("diversity_distance", format!("{distance}: the environment {kind:?} {why}"));
     }
     if let Some(max_lag) = replay.max_lag
-        && max_lag + 1 < learner.publish_every
+        && max_lag + 1 < run_file.publish_every()
     {
-        let every = learner.publish_every;
+        let every = run_file.publish_every();
         let why = "paths are drawn with weights that are up to `learner.publish_every` - 1 updates \
                    old; make it at least";
         refuse("max_lag", format!("{max_lag}: {why} {}", every - 1));

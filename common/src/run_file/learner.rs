@@ -53,7 +53,7 @@ pub struct Learner {
     /// no averaging.
     pub ema: f64,
     /// Updates between two broadcasts of the weights.
-    pub publish_every: u64,
+    pub publish_every: Option<u64>,
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
     /// Of so many checkpoints one is kept for ever, besides the newest three; 0 for none.
@@ -84,7 +84,7 @@ impl Default for Learner {
             adam_epsilon: 1e-8,
             optimizer: Optimizer::default(),
             ema: 0.998,
-            publish_every: 4,
+            publish_every: None,
             checkpoint_every: Duration::from_secs(60),
             keep_every: 0,
             device: Device::Auto,
@@ -100,8 +100,9 @@ impl Config for Learner {
         self.declare_optimizer(keys);
         let ema = "decay, per update, of the averaged weights; 0 for no averaging";
         keys.key("ema", &mut self.ema, ema).at_least(0.0).below(1.0);
-        keys.key("publish_every", &mut self.publish_every, "updates between two broadcasts")
-            .at_least(1);
+        let publish = "updates between two broadcasts; 4 when not given, or as many as an actor's batch \
+                       pays for if that is more";
+        keys.key("publish_every", &mut self.publish_every, publish).at_least(Some(1));
         keys.key("checkpoint_every", &mut self.checkpoint_every, "time between two checkpoints")
             .above(Duration::ZERO);
         let keep = "besides the newest three, every so many-th checkpoint stays; 0 for none";

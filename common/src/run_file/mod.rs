@@ -174,6 +174,9 @@ impl fmt::Display for Change {
     }
 }
 
+/// Updates between two broadcasts of weights; see [`RunFile::publish_every`].
+const PUBLISH_EVERY: u64 = 4;
+
 impl RunFile {
     /// How many evaluations may be paid for, where that is known beforehand: by their number, or by
     /// what each costs.
@@ -183,6 +186,19 @@ impl RunFile {
         let affordable = |(most, each): (f64, f64)| (most / each * (1.0 + 1e-9)).floor() as u64;
         let affordable = self.learner.max_cost.zip(self.reward.cost).map(affordable);
         self.learner.max_evaluations.into_iter().chain(affordable).min()
+    }
+
+    /// Updates between two broadcasts of weights. Where the run file gives none: [`PUBLISH_EVERY`], or as many
+    /// as the trajectories that a thread of an actor draws at once are enough for, if that is more, since
+    /// nobody could use all of them; but no more than paths may be old. Rounds of a lockstep run are not
+    /// made larger.
+    #[must_use]
+    pub fn publish_every(&self) -> u64 {
+        let Self { run, learner, actor, replay, .. } = self;
+        let at_once = if run.lockstep { 0 } else { (actor.batch / learner.batch.max(1)) as u64 };
+        let oldest = replay.max_lag.map_or(u64::MAX, |lag| lag.saturating_add(1));
+        let usual = PUBLISH_EVERY.max(at_once.min(oldest));
+        learner.publish_every.unwrap_or(usual)
     }
 
     /// Reads a run file; `overrides` are pairs of `section.key` and a value (TOML, or a bare word

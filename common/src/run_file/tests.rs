@@ -522,3 +522,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn weights_are_broadcast_as_often_as_actors_can_use_them() {
+    let every = |keys: &[(&str, &str)]| {
+        let sets: Vec<_> = keys.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        RunFile::parse(SMALLEST, &sets).unwrap().publish_every()
+    };
+    let batch = |batch| ("learner.batch", batch);
+    assert_eq!(every(&[]), 4);
+    assert_eq!(every(&[batch("128")]), 4);
+    assert_eq!(every(&[batch("16")]), 8);
+    assert_eq!(every(&[batch("16"), ("actor.batch", "1024")]), 64);
+    assert_eq!(every(&[batch("16"), ("learner.publish_every", "2")]), 2);
+    assert_eq!(every(&[batch("16"), ("replay.max_lag", "5")]), 6);
+    assert_eq!(every(&[batch("16"), ("replay.max_lag", "1")]), 4);
+    assert_eq!(every(&[batch("16"), ("run.lockstep", "true")]), 4);
+}

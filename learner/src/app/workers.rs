@@ -157,7 +157,7 @@ impl Common<'_> {
         let config = StepsConfig {
             seed: self.facts.run_file.run.seed,
             updates: learner.updates,
-            publish_every: learner.publish_every,
+            publish_every: self.facts.run_file.publish_every(),
             checkpoint_every: learner.checkpoint_every,
         };
         let deps = StepsDeps {

@@ -87,7 +87,7 @@ impl Life {
         let config = StepsConfig {
             seed: self.run_file.run.seed,
             updates: Some(updates),
-            publish_every: self.run_file.learner.publish_every,
+            publish_every: self.run_file.publish_every(),
             checkpoint_every: self.run_file.learner.checkpoint_every,
         };
         let deps = StepsDeps {
