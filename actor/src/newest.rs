@@ -130,7 +130,7 @@ mod tests {
         Network::mlp(&Grid { side: 3 }, &[4], false, false)
     }
 
-    fn version(incarnation: u64, step: u64) -> PolicyVersion {
+    fn version(incarnation: u32, step: u64) -> PolicyVersion {
         PolicyVersion { incarnation: Incarnation(incarnation), step }
     }
 
