@@ -62,18 +62,25 @@ impl Bar {
         groups: &[Group<'_>],
         roofline: impl Fn(&Group<'_>) -> f64,
     ) -> Option<f64> {
-        let of = |program| {
-            groups.iter().find(|group| {
-                group.program == program
-                    && group.case.name == self.case
-                    && group.case.batch == self.batch
-            })
-        };
-        let ours = of(Program::Ours)?;
+        let ours = self.of(Program::Ours, groups)?;
         match self.bound {
-            Bound::TimesAsFast(peer, _) => times_as_fast_as(ours, of(peer)?),
+            Bound::TimesAsFast(peer, _) => times_as_fast_as(ours, self.of(peer, groups)?),
             Bound::OfRoofline(_) => Some(ours.ms_per_iteration / roofline(ours)),
         }
+    }
+
+    /// Whether ours ended before it reached the distance, so that there is no ratio.
+    pub(super) fn was_not_reached(&self, groups: &[Group<'_>]) -> bool {
+        let ours = self.of(Program::Ours, groups);
+        ours.is_some_and(|ours| ours.case.quality.is_some() && ours.reached.is_none())
+    }
+
+    fn of<'a, 'b>(&self, program: Program, groups: &'a [Group<'b>]) -> Option<&'a Group<'b>> {
+        groups.iter().find(|group| {
+            group.program == program
+                && group.case.name == self.case
+                && group.case.batch == self.batch
+        })
     }
 
     pub(super) fn is_met(&self, ratio: f64) -> bool {
@@ -155,5 +162,8 @@ mod tests {
             (group(case, Program::Ours, 2.0, 0.01), group(case, Program::Gfnx, 50.0, 0.5));
         assert_eq!(times_as_fast_as(&ours, &peer), Some(25.0));
         assert_eq!(times_as_fast_as(&peer, &ours), None);
+        let bar = times_as_fast(case.name, case.batch, Program::Gfnx, 8.0);
+        assert!(!bar.was_not_reached(&[ours, peer]));
+        assert!(bar.was_not_reached(&[group(case, Program::Ours, 50.0, 0.5)]));
     }
 }

@@ -152,9 +152,13 @@ fn ratios(ours: &Group<'_>, group: &Group<'_>) -> [String; 3] {
 fn bars(groups: &[Group<'_>], roofline: impl Fn(&Group<'_>) -> f64) -> Table {
     let mut table = Table::new(&["bar", "measured", ""]);
     for bar in &BARS {
-        let Some(ratio) = bar.ratio(groups, &roofline) else { continue };
-        let met = if bar.is_met(ratio) { "met" } else { "**not met**" };
-        table.row([bar.text(), format!("{ratio:.2}"), met.to_owned()]);
+        let (measured, is_met) = match bar.ratio(groups, &roofline) {
+            Some(ratio) => (format!("{ratio:.2}"), bar.is_met(ratio)),
+            None if bar.was_not_reached(groups) => ("not reached".to_owned(), false),
+            None => continue,
+        };
+        let met = if is_met { "met" } else { "**not met**" };
+        table.row([bar.text(), measured, met.to_owned()]);
     }
     table
 }
