@@ -146,7 +146,10 @@ mod tests {
             .flat_map(|(section, keys)| {
                 keys.into_iter().map(move |(k, _)| format!("{section}.{k}"))
             })
-            .chain(["paid", "updates", "time", "threads"].map(|key| format!("learner.{key}")))
+            .chain(
+                ["paid", "updates", "time", "threads", "publish_every"]
+                    .map(|key| format!("learner.{key}")),
+            )
             .chain(["max_evaluations", "max_cost"].map(|key| format!("learner.{key}")))
             .chain(["run.lockstep_patience", "reward.shared", "reward.cost"].map(str::to_owned))
             .chain(["audit", "audit_tolerance"].map(|key| format!("reward.{key}")))
