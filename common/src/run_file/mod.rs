@@ -188,7 +188,7 @@ impl RunFile {
         self.learner.max_evaluations.into_iter().chain(affordable).min()
     }
 
-    /// Updates between two broadcasts of weights. Where the run file gives none: [`PUBLISH_EVERY`], or as many
+    /// Updates between two broadcasts of weights. Where the run file gives none: 4, or as many
     /// as the trajectories that a thread of an actor draws at once are enough for, if that is more, since
     /// nobody could use all of them; but no more than paths may be old. Rounds of a lockstep run are not
     /// made larger.
