@@ -100,12 +100,14 @@ impl HandOver {
         self.await_state(|_| false)
     }
 
-    /// Waits until there is room, training is over, or this is so.
+    /// Waits until there is room, training is over, or this is so. Who has to wait does until room is ample.
     fn await_state(&self, is_so: impl Fn(&State) -> bool) -> Duration {
         let start = Instant::now();
         let mut state = lock(&self.state);
-        while !is_so(&state) && !state.trainer_done && !state.replay.has_ample_room() {
+        let mut is_room = state.replay.may_insert();
+        while !is_room && !is_so(&state) && !state.trainer_done {
             state = self.room.wait(state);
+            is_room = state.replay.has_ample_room();
         }
         start.elapsed()
     }
@@ -346,6 +348,20 @@ mod tests {
         }
         assert!(has_ample_room());
         assert_eq!(fill(&hand_over), full / 2);
+    }
+
+    #[test]
+    fn who_finds_room_does_not_wait_for_more_of_it() {
+        let (hand_over, mut samples) = (hand_over(), Samples::default());
+        let full = fill(&hand_over);
+        assert!(hand_over.draw(0, &mut stream(), &mut samples).is_some());
+        for _ in 0..2 {
+            assert!(!lock(&hand_over.state).replay.has_ample_room());
+            hand_over.await_room_for_committed();
+            hand_over.insert_at_once(&sound());
+        }
+        assert_eq!(hand_over.try_insert(&sound()), Insertion::Full);
+        assert_eq!(hand_over.counters().inserted, full as u64 + 2);
     }
 
     #[test]
