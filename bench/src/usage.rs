@@ -46,13 +46,18 @@ impl Usage {
     }
 
     pub(crate) fn mebibytes(&self) -> f64 {
-        self.resident as f64 / f64::from(1 << 20)
+        mib(self.resident)
     }
 
     /// Of a process and all below it.
     pub(crate) fn of_tree(root: u32) -> Self {
         of_tree(root, &processes())
     }
+}
+
+/// For people.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -24,6 +24,13 @@ pub(super) struct Paced {
     watched: Spent,
 }
 
+impl Paced {
+    /// Seconds of the processors that watching took, in a second.
+    fn more(&self) -> f64 {
+        self.watched.processor - self.alone.processor
+    }
+}
+
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Spent {
     /// Seconds of the processors, in a second.
@@ -100,8 +107,7 @@ fn side_by_side(options: &Options) -> Result<Vec<Paced>> {
 
 /// What watching takes of all processors.
 pub(super) fn share(windows: &[Paced], cores: usize) -> f64 {
-    let more = windows.iter().map(|window| window.watched.processor - window.alone.processor);
-    median(more.collect()) / cores as f64
+    median(windows.iter().map(Paced::more).collect()) / cores as f64
 }
 
 pub(super) fn text(options: &Options, machine: &Machine, windows: &[Paced]) -> String {
@@ -118,10 +124,7 @@ pub(super) fn text(options: &Options, machine: &Machine, windows: &[Paced]) -> S
         let milliseconds = format!("{:.1}", 1e3 * processor);
         table.row([name.to_owned(), milliseconds, grouped(trajectories as u64)]);
     }
-    let mut more: Vec<f64> = windows
-        .iter()
-        .map(|window| 1e3 * (window.watched.processor - window.alone.processor))
-        .collect();
+    let mut more: Vec<f64> = windows.iter().map(|window| 1e3 * window.more()).collect();
     more.sort_by(f64::total_cmp);
     let (least, most) = (more.first().unwrap_or(&f64::NAN), more.last().unwrap_or(&f64::NAN));
     format!(

@@ -54,8 +54,3 @@ impl Sampler {
         self.thread.join().map_err(|_| anyhow!("the sampler of memory panicked"))
     }
 }
-
-/// For people.
-pub(super) fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}

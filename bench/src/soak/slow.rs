@@ -9,9 +9,8 @@ use tributary_proto::v1::ActorState;
 
 use super::books;
 use super::crowd::{Crowd, Task};
-use super::memory::mib;
 use crate::machine::Machine;
-use crate::usage::Usage;
+use crate::usage::{Usage, mib};
 
 /// Each trajectory is trained on twenty times, by a network that is large for one thread. Replay is
 /// full when the warm-up is over, so that its own growth is not taken for another.

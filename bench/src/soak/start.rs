@@ -10,12 +10,11 @@ use clap::Args;
 
 use super::control::Control;
 use super::crowd::{Crowd, Task, listening};
-use super::memory::mib;
 use super::process::Process;
 use crate::machine::Machine;
 use crate::report::{Outputs, median};
 use crate::run::Tributary;
-use crate::usage::Usage;
+use crate::usage::{Usage, mib};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(2);

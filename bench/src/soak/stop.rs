@@ -10,8 +10,9 @@ use nix::sys::signal::Signal;
 use super::books;
 use super::control::{Streaming, epochs};
 use super::crowd::{Crowd, Task};
-use super::memory::{Sampler, mib};
+use super::memory::Sampler;
 use crate::machine::Machine;
+use crate::usage::mib;
 
 /// Longer stops are found by the keep-alive, which cuts the links.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
