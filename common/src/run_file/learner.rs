@@ -100,8 +100,8 @@ impl Config for Learner {
         self.declare_optimizer(keys);
         let ema = "decay, per update, of the averaged weights; 0 for no averaging";
         keys.key("ema", &mut self.ema, ema).at_least(0.0).below(1.0);
-        let publish = "updates between two broadcasts; 4 when not given, or as many as an actor's batch \
-                       pays for if that is more";
+        let publish = "updates between two broadcasts; when not given 4, or outside lockstep as many as an \
+                       actor's batch pays for if that is more";
         keys.key("publish_every", &mut self.publish_every, publish).at_least(Some(1));
         keys.key("checkpoint_every", &mut self.checkpoint_every, "time between two checkpoints")
             .above(Duration::ZERO);

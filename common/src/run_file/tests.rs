@@ -525,10 +525,7 @@ proptest! {
 
 #[test]
 fn weights_are_broadcast_as_often_as_actors_can_use_them() {
-    let every = |keys: &[(&str, &str)]| {
-        let sets: Vec<_> = keys.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        RunFile::parse(SMALLEST, &sets).unwrap().publish_every()
-    };
+    let every = |keys: &[(&str, &str)]| parse(SMALLEST, keys).unwrap().publish_every();
     let batch = |batch| ("learner.batch", batch);
     assert_eq!(every(&[]), 4);
     assert_eq!(every(&[batch("128")]), 4);
