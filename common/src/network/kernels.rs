@@ -23,6 +23,21 @@ const PANEL: usize = 16;
 #[repr(align(64))]
 struct Lane([f32; PANEL]);
 
+impl Lane {
+    /// The first values, and zeros where there are too few.
+    #[inline]
+    fn of(values: &[f32]) -> Self {
+        match values.first_chunk() {
+            Some(values) => Self(*values),
+            None => {
+                let mut lane = [0.0; PANEL];
+                lane[..values.len()].copy_from_slice(values);
+                Self(lane)
+            }
+        }
+    }
+}
+
 /// A layer's parameters: panels of [`PANEL`] outputs, each its bias and then one lane per input,
 /// padded with zeros.
 #[derive(Clone, Debug, Default)]
@@ -59,10 +74,8 @@ impl Panels {
     fn pack_columns(&mut self, weight: &[f32], bias: Option<&[f32]>, size: [usize; 2]) {
         let [_, outputs] = size;
         self.pack(bias, size, |lanes, column| {
-            let width = PANEL.min(outputs - column);
             for (lane, row) in lanes.iter_mut().zip(weight.chunks_exact(outputs)) {
-                *lane = Lane([0.0; PANEL]);
-                lane.0[..width].copy_from_slice(&row[column..][..width]);
+                *lane = Lane::of(&row[column..]);
             }
         });
     }
@@ -93,23 +106,23 @@ struct Target<'a> {
     activation: Activation,
     output: &'a mut [f32],
     outputs: usize,
-    /// Whether sums are added to what is there.
-    adds: bool,
 }
 
 impl Target<'_> {
-    /// Writes the lane from `column` on, as far as there are columns.
+    /// Writes the lane from `column` on, as far as there are columns, or adds it to what is there.
     #[inline(always)]
-    fn write(&mut self, row: usize, column: usize, lane: Lane) {
+    fn write<const ADDS: bool>(&mut self, row: usize, column: usize, mut lane: Lane) {
         let width = PANEL.min(self.outputs - column);
         let columns = &mut self.output[row * self.outputs + column..][..width];
-        if self.adds {
-            columns.iter_mut().zip(lane.0).for_each(|(value, sum)| *value += sum);
-            return;
-        }
-        match <&mut [f32; PANEL]>::try_from(&mut *columns) {
-            Ok(columns) => *columns = lane.0,
-            Err(_) => columns.copy_from_slice(&lane.0[..width]),
+        if let Some(columns) = columns.first_chunk_mut() {
+            if ADDS {
+                lane.0.iter_mut().zip(&*columns).for_each(|(sum, value)| *sum += value);
+            }
+            *columns = lane.0;
+        } else {
+            for (value, sum) in columns.iter_mut().zip(lane.0) {
+                *value = if ADDS { *value + sum } else { sum };
+            }
         }
     }
 }
@@ -163,14 +176,14 @@ macro_rules! vector_code {
 
         #[inline]
         #[target_feature(enable = $features)]
-        fn write(mut sum: $vectors, target: &mut Target<'_>, row: usize, column: usize) {
-            if target.activation == Activation::Relu {
+        fn activated(mut sum: $vectors, activation: Activation) -> Lane {
+            if activation == Activation::Relu {
                 for part in &mut sum {
                     *part = $max($broadcast(0.0), *part); // the second operand if one is NaN
                 }
             }
             // SAFETY: as for `load`.
-            target.write(row, column, unsafe { std::mem::transmute::<$vectors, Lane>(sum) });
+            unsafe { std::mem::transmute::<$vectors, Lane>(sum) }
         }
 
         #[target_feature(enable = $features)]
@@ -193,7 +206,7 @@ macro_rules! vector_code {
                 }
             }
             for (row, sum) in sums.into_iter().enumerate() {
-                write(sum, target, row, column);
+                target.write::<ACROSS>(row, column, activated(sum, target.activation));
             }
         }
 
@@ -204,7 +217,7 @@ macro_rules! vector_code {
                 for &feature in features {
                     add_scaled(&mut sum, 1.0, load(&panel[1 + feature as usize]));
                 }
-                write(sum, target, 0, column);
+                target.write::<false>(0, column, activated(sum, target.activation));
             }
         }
     };
@@ -228,13 +241,13 @@ mod portable {
         }
     }
 
-    fn write(sum: Lane, target: &mut Target<'_>, row: usize, column: usize) {
+    fn write<const ADDS: bool>(sum: Lane, target: &mut Target<'_>, row: usize, column: usize) {
         let relu = |part: f32| if part < 0.0 { 0.0 } else { part }; // NaN stays NaN
         let lane = match target.activation {
             Activation::Identity | Activation::Gelu => sum,
             Activation::Relu => Lane(sum.0.map(relu)),
         };
-        target.write(row, column, lane);
+        target.write::<ADDS>(row, column, lane);
     }
 
     pub(super) fn tile<const ROWS: usize, const ACROSS: bool>(
@@ -253,7 +266,7 @@ mod portable {
             }
         }
         for (row, sum) in sums.into_iter().enumerate() {
-            write(sum, target, row, column);
+            write::<ACROSS>(sum, target, row, column);
         }
     }
 
@@ -263,7 +276,7 @@ mod portable {
             for &feature in features {
                 add_scaled(&mut sum, 1.0, &panel[1 + feature as usize]);
             }
-            write(sum, target, 0, column);
+            write::<false>(sum, target, 0, column);
         }
     }
 }
@@ -390,13 +403,17 @@ impl PackedLinear {
         assert_eq!(left.len(), rows * columns, "left must be [rows, columns]");
         assert_eq!(sum.len(), columns * outputs, "sum must be [columns, outputs]");
         let height = height(columns, instructions.across);
+        let mut block = Vec::with_capacity(rows);
         for (index, sum) in sum.chunks_mut(height * outputs).enumerate() {
+            // One behind the other: rows that are a power of two apart share a few places of a cache.
+            block.clear();
+            block.extend(left.chunks_exact(columns).map(|row| Lane::of(&row[index * height..])));
             let tile = instructions.across[sum.len() / outputs - 1];
             let activation = Activation::Identity;
-            let mut target = Target { activation, output: sum, outputs, adds: true };
+            let mut target = Target { activation, output: sum, outputs };
             for (panel, column) in self.panels.iter() {
                 // SAFETY: this processor has `instructions`.
-                unsafe { tile(panel, &left[index * height..], columns, &mut target, column) };
+                unsafe { tile(panel, floats(&block), PANEL, &mut target, column) };
             }
         }
     }
@@ -435,13 +452,19 @@ impl PackedLinear {
         let blocks = input.chunks(height * inputs).zip(output.chunks_mut(height * outputs));
         for (input, output) in blocks {
             let tile = instructions.tiles[input.len() / inputs - 1];
-            let mut target = Target { activation, output, outputs, adds: false };
+            let mut target = Target { activation, output, outputs };
             for (panel, column) in self.panels.iter() {
                 // SAFETY: this processor has `instructions`.
                 unsafe { tile(panel, input, inputs, &mut target, column) };
             }
         }
     }
+}
+
+/// Lane behind lane.
+fn floats(lanes: &[Lane]) -> &[f32] {
+    // SAFETY: lanes are as many floats as that, without room between them.
+    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * PANEL) }
 }
 
 /// Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4.
@@ -510,7 +533,7 @@ impl PackedEmbedding {
         assert_eq!(output.len(), (offsets.len() - 1) * outputs, "output must be [rows, outputs]");
         for (range, output) in offsets.windows(2).zip(output.chunks_exact_mut(outputs)) {
             let features = &indices[range[0] as usize..range[1] as usize];
-            let mut target = Target { activation, output, outputs, adds: false };
+            let mut target = Target { activation, output, outputs };
             // SAFETY: this processor has `instructions`.
             unsafe { (instructions.sum)(&self.panels, features, &mut target) };
         }

@@ -151,15 +151,16 @@ pub(crate) fn product(left: &[f32], right: &[f32]) -> f64 {
     const LANES: usize = 16;
     let ((left, left_over), (right, right_over)) =
         (left.as_chunks::<LANES>(), right.as_chunks::<LANES>());
-    let mut sums = [0.0; LANES];
-    with_wide_vectors(
+    let sums = with_wide_vectors(
         #[inline(always)]
         || {
+            let mut sums = [0.0; LANES];
             for (left, right) in left.iter().zip(right) {
                 for i in 0..LANES {
                     sums[i] += f64::from(left[i]) * f64::from(right[i]);
                 }
             }
+            sums
         },
     );
     let rest = left_over.iter().zip(right_over);

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::super::kernels::{PackedEmbedding, PackedLinear};
+use super::super::kernels::{PackedEmbedding, PackedLinear, with_wide_vectors};
 use super::super::{Activation, LayerKind, Network, Ragged};
 
 /// Weights of a layer up to which it is computed here: a megabyte.
@@ -188,9 +188,7 @@ impl Passes {
         if let Some(first) = busy.next() {
             std::mem::swap(gradient, &mut first.gradient);
         }
-        for other in busy {
-            gradient.iter_mut().zip(&other.gradient).for_each(|(sum, value)| *sum += value);
-        }
+        busy.for_each(|other| add(gradient, &other.gradient));
     }
 }
 
@@ -215,6 +213,26 @@ fn in_parallel(
         }
         run(first);
     });
+}
+
+fn add(sum: &mut [f32], values: &[f32]) {
+    with_wide_vectors(
+        #[inline(always)]
+        || sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+    );
+}
+
+/// Times ReLU's own derivative, from what it gave; NaN stays NaN.
+fn times_derivative(slopes: &mut [f32], values: &[f32]) {
+    with_wide_vectors(
+        #[inline(always)]
+        || {
+            for (slope, value) in slopes.iter_mut().zip(values) {
+                // Written in any case: some processors are slow to store under a mask.
+                *slope *= if *value == 0.0 { 0.0 } else { 1.0 };
+            }
+        },
+    );
 }
 
 impl Definition {
@@ -275,9 +293,7 @@ impl Definition {
             for (place, &layer) in layers.iter().enumerate().rev() {
                 let layer = &self.layers[layer];
                 let sum = &mut gradient[layer.bias.clone()];
-                for row in of_output.chunks_exact(layer.outputs) {
-                    sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                }
+                of_output.chunks_exact(layer.outputs).for_each(|row| add(sum, row));
                 let sum = &mut gradient[layer.weight.clone()];
                 match (&layer.packed, place.checked_sub(1)) {
                     (Packed::Linear(_, back), Some(before)) => {
@@ -291,11 +307,13 @@ impl Definition {
                         }
                         let rows = part.features.rows();
                         of_input.resize(rows * layer.inputs, 0.0);
-                        let identity = Activation::Identity;
-                        back.forward(of_output, rows, identity, of_input);
-                        for (slope, value) in of_input.iter_mut().zip(input) {
-                            // ReLU's own derivative; NaN stays NaN.
-                            *slope = if *value == 0.0 { 0.0 } else { *slope };
+                        let slopes = of_input.chunks_mut(PART * layer.inputs);
+                        let lefts = of_output.chunks(PART * layer.outputs);
+                        let inputs = input.chunks(PART * layer.inputs);
+                        for ((slopes, left), input) in slopes.zip(lefts).zip(inputs) {
+                            let rows = input.len() / layer.inputs;
+                            back.forward(left, rows, Activation::Identity, slopes);
+                            times_derivative(slopes, input);
                         }
                         std::mem::swap(of_output, of_input);
                     }
@@ -304,8 +322,7 @@ impl Definition {
                         for (row, of_row) in rows {
                             for &feature in part.features.row(row) {
                                 let at = feature as usize * layer.outputs;
-                                let sum = &mut sum[at..at + layer.outputs];
-                                sum.iter_mut().zip(of_row).for_each(|(sum, value)| *sum += value);
+                                add(&mut sum[at..at + layer.outputs], of_row);
                             }
                         }
                     }
