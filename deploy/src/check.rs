@@ -208,7 +208,7 @@ fn speed(table: &mut Table, run_file: &RunFile, task: &Task) -> Result<(), Comma
     let (mut count, mut actions) = (0, 0);
     let start = Instant::now();
     while start.elapsed() < TIMING {
-        let drawn = drawing.next(run_file.actor.batch)?;
+        let drawn = drawing.next(run_file.actor_batch())?;
         count += drawn.len();
         actions += drawn.iter().map(|(_, length)| length).sum::<usize>();
     }

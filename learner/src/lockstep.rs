@@ -73,7 +73,7 @@ impl Lockstep {
                 samples_per_insert: replay.samples_per_insert,
                 generated: learner.generated,
             };
-            let rounds = Rounds::new(actor.batch as u64, run.lockstep_patience, saved);
+            let rounds = Rounds::new(run_file.actor_batch() as u64, run.lockstep_patience, saved);
             let (roster, threads) = (Arc::clone(roster), actor.threads);
             Arc::new(Self { rounds: Mutex::new(rounds), roster, sizes, threads })
         };

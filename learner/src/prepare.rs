@@ -198,7 +198,6 @@ impl Prepared {
 }
 
 fn window_bytes(run_file: &RunFile, record_bytes: u64) -> u64 {
-    let actor = &run_file.actor;
-    let batch = (actor.batch * actor.threads) as u64;
+    let batch = (run_file.actor_batch() * run_file.actor.threads) as u64;
     BATCHES_UNDER_WAY.saturating_mul(batch).saturating_mul(record_bytes)
 }

@@ -167,7 +167,7 @@ impl Link {
             setting: welcome.exploration_setting,
             seed: welcome.seed,
             stream: welcome.stream,
-            batch: run_file.actor.batch,
+            batch: run_file.actor_batch(),
             threads: self.config.threads.unwrap_or(run_file.actor.threads).max(1),
             initial: task.initial,
             orders: welcome.lockstep.then(|| self.orders.clone()),

@@ -47,7 +47,7 @@ impl Actors {
             reward: Arc::clone(&task.undelayed),
             exploration: run_file.exploration.clone(),
             seed: run_file.run.seed,
-            batch: run_file.actor.batch,
+            batch: run_file.actor_batch(),
             drawn: vec![0; *actors],
             turn: 0,
         }

@@ -194,11 +194,21 @@ impl RunFile {
     /// made larger.
     #[must_use]
     pub fn publish_every(&self) -> u64 {
-        let Self { run, learner, actor, replay, .. } = self;
-        let at_once = if run.lockstep { 0 } else { (actor.batch / learner.batch.max(1)) as u64 };
+        let Self { run, learner, replay, .. } = self;
+        let batches = self.actor_batch() / learner.batch.max(1);
+        let at_once = if run.lockstep { 0 } else { batches as u64 };
         let oldest = replay.max_lag.map_or(u64::MAX, |lag| lag.saturating_add(1));
         let usual = PUBLISH_EVERY.max(at_once.min(oldest));
         learner.publish_every.unwrap_or(usual)
+    }
+
+    /// Trajectories that each rollout thread builds in lockstep. Where the run file gives no number:
+    /// four batches of the learner, since more only makes paths older before they are trained on;
+    /// but enough for a matrix product, and no more than make one faster.
+    #[must_use]
+    pub fn actor_batch(&self) -> usize {
+        let usual = self.learner.batch.saturating_mul(4).clamp(16, 128);
+        self.actor.batch.unwrap_or(usual)
     }
 
     /// Reads a run file; `overrides` are pairs of `section.key` and a value (TOML, or a bare word

@@ -162,8 +162,9 @@ impl Config for OnLearnerLoss {
 /// `[actor]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Actor {
-    /// Trajectories built in lockstep by each rollout thread.
-    pub batch: usize,
+    /// Trajectories built in lockstep by each rollout thread, where the run file gives a number; see
+    /// [`RunFile::actor_batch`](super::RunFile::actor_batch).
+    pub batch: Option<usize>,
     /// Rollout threads of each actor.
     pub threads: usize,
     /// The weights that actors sample with.
@@ -175,15 +176,15 @@ pub struct Actor {
 impl Default for Actor {
     fn default() -> Self {
         let on_learner_loss = OnLearnerLoss::default();
-        Self { batch: 128, threads: 1, weights: Weights::Raw, on_learner_loss }
+        Self { batch: None, threads: 1, weights: Weights::Raw, on_learner_loss }
     }
 }
 
 impl Config for Actor {
     fn declare(&mut self, keys: &mut Keys<'_>) {
-        keys.key("batch", &mut self.batch, "trajectories in lockstep per rollout thread")
-            .at_least(1)
-            .at_most(65_536);
+        let batch = "trajectories in lockstep per rollout thread; when not given four batches of the \
+                     learner, but no fewer than 16 and no more than 128";
+        keys.key("batch", &mut self.batch, batch).at_least(Some(1)).at_most(Some(65_536));
         keys.key("threads", &mut self.threads, "rollout threads of each actor")
             .at_least(1)
             .at_most(1_024);

@@ -529,10 +529,22 @@ fn weights_are_broadcast_as_often_as_actors_can_use_them() {
     let batch = |batch| ("learner.batch", batch);
     assert_eq!(every(&[]), 4);
     assert_eq!(every(&[batch("128")]), 4);
-    assert_eq!(every(&[batch("16")]), 8);
+    assert_eq!(every(&[batch("16")]), 4);
+    assert_eq!(every(&[batch("2")]), 8);
     assert_eq!(every(&[batch("16"), ("actor.batch", "1024")]), 64);
-    assert_eq!(every(&[batch("16"), ("learner.publish_every", "2")]), 2);
-    assert_eq!(every(&[batch("16"), ("replay.max_lag", "5")]), 6);
-    assert_eq!(every(&[batch("16"), ("replay.max_lag", "1")]), 4);
-    assert_eq!(every(&[batch("16"), ("run.lockstep", "true")]), 4);
+    let large = ("actor.batch", "128");
+    assert_eq!(every(&[batch("16"), large]), 8);
+    assert_eq!(every(&[batch("16"), large, ("learner.publish_every", "2")]), 2);
+    assert_eq!(every(&[batch("16"), large, ("replay.max_lag", "5")]), 6);
+    assert_eq!(every(&[batch("16"), large, ("replay.max_lag", "1")]), 4);
+    assert_eq!(every(&[batch("16"), large, ("run.lockstep", "true")]), 4);
+}
+
+#[test]
+fn actors_draw_no_more_at_once_than_is_soon_trained_on() {
+    let batch = |keys: &[(&str, &str)]| parse(SMALLEST, keys).unwrap().actor_batch();
+    for (of_learner, expected) in [("1", 16), ("8", 32), ("16", 64), ("32", 128), ("1024", 128)] {
+        assert_eq!(batch(&[("learner.batch", of_learner)]), expected, "{of_learner}");
+    }
+    assert_eq!(batch(&[("learner.batch", "16"), ("actor.batch", "7")]), 7);
 }
