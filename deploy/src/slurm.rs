@@ -19,6 +19,7 @@ mod signals;
 mod status;
 mod stop;
 mod supervise;
+mod targets;
 
 use std::path::PathBuf;
 

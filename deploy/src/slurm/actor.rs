@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::runtime;
 use tokio::time::{Instant, sleep};
+use tributary_actor::metrics::ActorMetrics;
 use tributary_actor::surroundings::{Connect, Surroundings};
 use tributary_actor::{ActorConfig, ActorError, Shutdown, SpoolConfig, run_in};
 use tributary_common::registry::Registry;
@@ -18,7 +19,9 @@ use tributary_common::session::refusal::RefusalCode;
 use tributary_proto::credentials::Credentials;
 
 use super::folder::Folder;
+use super::place::Place;
 use super::signals::Signals;
+use super::targets::Listed;
 use crate::credentials::{Address, CredentialOptions};
 use crate::error::{CommandError, TRY_AGAIN};
 use crate::{actor, guard, log};
@@ -74,6 +77,7 @@ async fn work(
     shutdown: &Shutdown,
 ) -> Result<(), CommandError> {
     let credentials = CredentialOptions::of_folder(&folder.credentials("actor-1")).read()?;
+    let shown = if folder.launched.metrics { show(folder).await } else { None };
     let mut before = None;
     loop {
         let Some(address) = next_learner(folder, before.as_ref(), shutdown).await? else {
@@ -82,6 +86,9 @@ async fn work(
         let config = config(&address.grpc, &credentials)?;
         let connect = follow(folder.clone(), credentials.clone());
         let surroundings = Surroundings { connect, ..Surroundings::default() };
+        if let Some((shown, _)) = &shown {
+            shown.show(Arc::clone(&surroundings.progress));
+        }
         match run_in(config, registry.clone(), shutdown.clone(), surroundings).await {
             Ok(outcome) => {
                 let (acked, unacked) = (outcome.acked, outcome.unacked);
@@ -96,6 +103,27 @@ async fn work(
                 return Err(error.into());
             }
         }
+    }
+}
+
+/// Shows /metrics at a free port, and lists it. An actor works without, too.
+async fn show(folder: &Folder) -> Option<(ActorMetrics, Listed)> {
+    let show = async || -> Result<(ActorMetrics, Listed), CommandError> {
+        let place = Place::here().await?;
+        let shown = ActorMetrics::listen(([0, 0, 0, 0], 0).into()).await?;
+        let target = format!("{}:{}", place.host, shown.address.port());
+        let listed = Listed::actor(folder, &task(), &target)?;
+        Ok((shown, listed))
+    };
+    show().await.map_err(|error| tracing::warn!("no metrics are shown: {error}")).ok()
+}
+
+/// As Slurm's queue names it: "18_3".
+fn task() -> String {
+    let variable = |name| env::var(name).ok();
+    match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
+        (Some(job), Some(task)) => format!("{job}_{task}"),
+        _ => format!("process-{}", std::process::id()),
     }
 }
 
@@ -128,17 +156,13 @@ async fn next_learner(
 
 fn config(learner: &str, credentials: &Credentials) -> Result<ActorConfig, CommandError> {
     let variable = |name| env::var(name).ok();
-    let task = match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
-        (Some(job), Some(task)) => format!("{job}_{task}"),
-        _ => format!("process-{}", std::process::id()),
-    };
     // A requeued task and the processes of its former life may be connected at the same time.
     let restarts = variable("SLURM_RESTART_COUNT").filter(|count| count != "0");
     let life = restarts.map(|count| format!(" restart {count}")).unwrap_or_default();
     Ok(ActorConfig {
         learner: learner.to_owned(),
         credentials: credentials.clone(),
-        name: format!("{task}{life}"),
+        name: format!("{}{life}", task()),
         threads: variable("SLURM_CPUS_PER_TASK").and_then(|cpus| cpus.parse().ok()),
         cache: actor::cache(),
         spool: Some(SpoolConfig { folder: actor::spool_folder(), limit_bytes: SPOOL_BYTES }),

@@ -33,6 +33,9 @@ pub(super) struct Launched {
     pub(super) listen: SocketAddr,
     /// Whether the run file or --set says how many threads the learner takes.
     pub(super) own_threads: bool,
+    /// Whether the pages of metrics are shown and listed for Prometheus.
+    #[serde(default)]
+    pub(super) metrics: bool,
 }
 
 /// The folder of a run that was launched.
@@ -67,9 +70,10 @@ impl Folder {
     pub(super) fn create(run: &Path, launched: Launched) -> Result<Self, CommandError> {
         let run = fs::canonicalize(run).map_err(CommandError::system("find the run directory"))?;
         let folder = Self { run, launched };
-        let logs = folder.logs();
-        let action = format!("make the directory {}", logs.display());
-        fs::create_dir_all(logs).map_err(CommandError::system(action))?;
+        for directory in [folder.logs(), folder.file("metrics")] {
+            let action = format!("make the directory {}", directory.display());
+            fs::create_dir_all(directory).map_err(CommandError::system(action))?;
+        }
         let text = serde_json::to_string_pretty(&folder.launched).map_err(io::Error::from);
         let text = text.map_err(CommandError::system("write launch.json"))?;
         folder.write("launch.json", &text)?;

@@ -47,6 +47,10 @@ pub(super) struct Options {
     /// Where the learner listens on its machine; port 0: a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:0")]
     listen: SocketAddr,
+    /// Each actor shows /metrics at a free port of its machine, to whoever reaches it, and the pages of actors and
+    /// learner are listed in RUN_DIR/slurm/metrics, for Prometheus
+    #[arg(long)]
+    metrics: bool,
     /// Prints the scripts, and neither writes nor submits anything
     #[arg(long)]
     dry_run: bool,
@@ -99,6 +103,7 @@ fn launched(options: &Options, run_file: &RunFile) -> Result<Launched, CommandEr
         overrides: options.run_file.overrides.clone(),
         listen: options.listen,
         own_threads: run_file.run.lockstep || run_file.learner.threads.is_some(),
+        metrics: options.metrics,
     })
 }
 

@@ -72,6 +72,7 @@ mod tests {
             overrides: Vec::new(),
             listen: ([0, 0, 0, 0], 0).into(),
             own_threads: false,
+            metrics: false,
         };
         let folder = Folder { run: "/home/a/runs/grid-1".into(), launched };
         let expected = "#!/bin/bash

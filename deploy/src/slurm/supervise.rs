@@ -7,6 +7,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::crew::{self, Change};
 use super::folder::Folder;
 use super::scheduler;
+use super::targets::{self, Listed};
+use crate::credentials::Address;
 use crate::error::CommandError;
 
 /// Between two looks at the queue: seldom enough for a cluster that many use.
@@ -27,12 +29,21 @@ pub(super) struct Supervisor {
     missed: usize,
     /// Said last, so that it is not said again and again.
     said: String,
+    /// The learner's page of metrics, and its address.
+    listed: Option<(String, Listed)>,
 }
 
 impl Supervisor {
     /// Has not looked yet.
     pub(super) fn new(folder: Folder) -> Self {
-        Self { folder, submitted: None, pause: Duration::ZERO, missed: 0, said: String::new() }
+        Self {
+            folder,
+            submitted: None,
+            pause: Duration::ZERO,
+            missed: 0,
+            said: String::new(),
+            listed: None,
+        }
     }
 
     /// Looks again and again, until the run is over.
@@ -58,6 +69,10 @@ impl Supervisor {
 
     async fn look(&mut self) -> Result<Option<String>, CommandError> {
         let tasks = scheduler::tasks(&[self.folder.launched.actor_job()]).await?;
+        if self.folder.launched.metrics {
+            targets::keep_those_of(&self.folder, &tasks);
+            self.list_learner()?;
+        }
         let mut change = crew::change(self.folder.wanted()?, &tasks);
         let missing = if let Change::Submit(missing) = &change { *missing } else { 0 };
         let missed = std::mem::replace(&mut self.missed, missing);
@@ -82,6 +97,16 @@ impl Supervisor {
             self.submitted = Some(now);
         }
         crew::make(&change, &self.folder).await
+    }
+
+    /// Where it is now.
+    fn list_learner(&mut self) -> Result<(), CommandError> {
+        let Ok(Address { http, .. }) = Address::read(&self.folder.run) else { return Ok(()) };
+        if self.listed.as_ref().is_none_or(|(listed, _)| *listed != http) {
+            let listed = Listed::learner(&self.folder, &http)?;
+            self.listed = Some((http, listed));
+        }
+        Ok(())
     }
 
     fn say(&mut self, text: String) {

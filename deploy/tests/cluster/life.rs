@@ -1,6 +1,9 @@
 //! One run through everything that a cluster does to it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -52,6 +55,7 @@ fn a_run_survives_what_a_cluster_does_to_it() {
         "6",
         "--actor",
         "-c 1 -p spot -t 30 -x n1",
+        "--metrics",
     ];
     let mut run = Run::launch(&mut cluster, RUN_FILE, &options);
     wait_for("the first update", || run.figure("updates").filter(|updates| *updates > 0));
@@ -62,6 +66,7 @@ fn a_run_survives_what_a_cluster_does_to_it() {
 
     run.say(run.slurm("scale", &["run", "--actors", "12"]).trim());
     run.wait_for_actors(12);
+    are_shown(&run, 12);
 
     preempt(&run);
     requeue(&run);
@@ -77,6 +82,40 @@ fn a_run_survives_what_a_cluster_does_to_it() {
     stop(&run);
     let accepted = balance(&run);
     all_is_in_the_ledger(&run, accepted);
+}
+
+/// So many actors, and the learner, are listed for Prometheus, and the actors answer there.
+fn are_shown(run: &Run, actors: usize) {
+    let folder = run.directory().join("slurm/metrics");
+    let targets = || -> Option<Vec<String>> {
+        let files: Vec<PathBuf> =
+            fs::read_dir(&folder).expect("read").map(|file| file.expect("read").path()).collect();
+        let learner = folder.join("learner.json");
+        let of_actors: Vec<&PathBuf> = files
+            .iter()
+            .filter(|file| **file != learner && file.extension().is_some_and(|end| end == "json"))
+            .collect();
+        if of_actors.len() != actors || !files.contains(&learner) {
+            return None;
+        }
+        let target = |file: &&PathBuf| -> String {
+            let text = fs::read_to_string(file).expect("read");
+            let groups: Value = serde_json::from_str(&text).expect("JSON");
+            groups[0]["targets"][0].as_str().expect("a target").to_owned()
+        };
+        Some(of_actors.iter().map(target).collect())
+    };
+    let targets = wait_for("all pages of metrics to be listed", targets);
+    for target in &targets {
+        let mut stream = TcpStream::connect(target).expect("it listens");
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.contains("tributary_actor_"), "{target}: {answer}");
+    }
+    run.say(&format!("{} actors show their metrics", targets.len()));
 }
 
 /// A job of a better partition takes a node from the actors.
