@@ -19,7 +19,7 @@ use super::Activation;
 const PANEL: usize = 16;
 
 /// A panel's weights of one input. Aligned, so that no load straddles two cache lines.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Lane([f32; PANEL]);
 
@@ -407,13 +407,13 @@ impl PackedLinear {
         for (index, sum) in sum.chunks_mut(height * outputs).enumerate() {
             // One behind the other: rows that are a power of two apart share a few places of a cache.
             block.clear();
-            block.extend(left.chunks_exact(columns).map(|row| Lane::of(&row[index * height..])));
+            block.extend(left.chunks_exact(columns).map(|row| Lane::of(&row[index * height..]).0));
             let tile = instructions.across[sum.len() / outputs - 1];
             let activation = Activation::Identity;
             let mut target = Target { activation, output: sum, outputs };
             for (panel, column) in self.panels.iter() {
                 // SAFETY: this processor has `instructions`.
-                unsafe { tile(panel, floats(&block), PANEL, &mut target, column) };
+                unsafe { tile(panel, block.as_flattened(), PANEL, &mut target, column) };
             }
         }
     }
@@ -459,12 +459,6 @@ impl PackedLinear {
             }
         }
     }
-}
-
-/// Lane behind lane.
-fn floats(lanes: &[Lane]) -> &[f32] {
-    // SAFETY: lanes are as many floats as that, without room between them.
-    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * PANEL) }
 }
 
 /// Blocks of equal height: 16 rows are 8 + 8 rather than 12 + 4.
