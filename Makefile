@@ -19,7 +19,7 @@ EXPERIMENT := cargo run --locked --release -p tributary-bench --
 .PHONY: help setup setup-rna build train rna test test-cluster images dist verify verify-licenses fix docs bench bench-learning \
 	bench-lag bench-objectives fuzz bench-curves bench-atlas bench-connections bench-rewards bench-bitseq bench-modes bench-rna bench-quality bench-crowd \
 	bench-peers bench-parts bench-start bench-hot bench-swarm bench-fan-out bench-overhead \
-	soak soak-share clean
+	soak soak-flat soak-share clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -169,6 +169,10 @@ soak: setup ## the long proofs of reliability: simulated networks, real processe
 	$(EXPERIMENT) soak slow
 	$(EXPERIMENT) soak straggler
 	$(EXPERIMENT) soak restart
+
+soak-flat: setup ## memory of an hour at full speed, for docs/performance.md (65 minutes)
+	cargo build --locked --release --workspace
+	$(TARGET)/release/tributary-bench soak flat $(ARGS)
 
 soak-share: setup ## a fifth of the kills, with a seed from the commit, and the order of sync and ack (3 minutes)
 	cargo build --locked --workspace
