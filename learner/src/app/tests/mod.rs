@@ -55,6 +55,8 @@ hidden = [8]
 [learner]
 generated = 100
 batch = 16
+[actor]
+batch = 128
 "#;
 
 const WORDS: &str = r#"
@@ -71,6 +73,8 @@ hidden = [8]
 [learner]
 generated = 4
 batch = 2
+[actor]
+batch = 128
 "#;
 
 const WORDS_TABLE: &str = "word\tvalue\nAA\t1\nAB\t2\nBA\t3\nBB\t4\n";
