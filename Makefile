@@ -170,7 +170,7 @@ soak: setup ## the long proofs of reliability: simulated networks, real processe
 	$(EXPERIMENT) soak straggler
 	$(EXPERIMENT) soak restart
 
-soak-flat: setup ## memory of an hour at full speed, for docs/performance.md (65 minutes)
+soak-flat: setup ## memory of an hour at full speed, for docs/memory.md (65 minutes)
 	cargo build --locked --release --workspace
 	$(TARGET)/release/tributary-bench soak flat $(ARGS)
 

@@ -56,14 +56,7 @@ mod tests {
     use super::*;
 
     fn tasks(all: &[(&str, &str)]) -> Vec<Task> {
-        let task = |(id, state): &(&str, &str)| Task {
-            id: (*id).to_owned(),
-            name: "grid-actor-1".to_owned(),
-            state: (*state).to_owned(),
-            reason: String::new(),
-            node: String::new(),
-            left: String::new(),
-        };
+        let task = |(id, state): &(&str, &str)| Task::example(id, state);
         all.iter().map(task).collect()
     }
 

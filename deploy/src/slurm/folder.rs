@@ -58,6 +58,23 @@ impl Launched {
         self.job("actor")
     }
 
+    /// For tests.
+    #[cfg(test)]
+    pub(super) fn example() -> Self {
+        Self {
+            schema: SCHEMA,
+            name: "my grid".to_owned(),
+            id: "00c0ffee".to_owned(),
+            program: "/opt/tributary's/tributary".into(),
+            learner_program: "/opt/tributary-learner".into(),
+            run_file: "/home/a/grid.toml".into(),
+            overrides: Vec::new(),
+            listen: ([0, 0, 0, 0], 0).into(),
+            own_threads: false,
+            metrics: false,
+        }
+    }
+
     fn job(&self, role: &str) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
         let name: String = self.name.chars().take(64).map(plain).collect();

@@ -51,6 +51,19 @@ impl Task {
         self.state == "RUNNING"
     }
 
+    /// For tests.
+    #[cfg(test)]
+    pub(super) fn example(id: &str, state: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: "grid-actor-1".to_owned(),
+            state: state.to_owned(),
+            reason: String::new(),
+            node: String::new(),
+            left: String::new(),
+        }
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split('|').map(|field| field.trim().to_owned());
         let mut next = || fields.next();

@@ -57,24 +57,12 @@ fn escaped(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::{Launched, schema};
+    use super::super::folder::Launched;
     use super::*;
 
     #[test]
     fn scripts_hold_defaults_then_the_users_options_then_the_name() {
-        let launched = Launched {
-            schema: schema(),
-            name: "my grid".to_owned(),
-            id: "00c0ffee".to_owned(),
-            program: "/opt/tributary's/tributary".into(),
-            learner_program: "/opt/tributary-learner".into(),
-            run_file: "/home/a/grid.toml".into(),
-            overrides: Vec::new(),
-            listen: ([0, 0, 0, 0], 0).into(),
-            own_threads: false,
-            metrics: false,
-        };
-        let folder = Folder { run: "/home/a/runs/grid-1".into(), launched };
+        let folder = Folder { run: "/home/a/runs/grid-1".into(), launched: Launched::example() };
         let expected = "#!/bin/bash
 #SBATCH --requeue --open-mode=append
 #SBATCH --signal=B:USR1@120

@@ -71,7 +71,9 @@ impl Supervisor {
         let tasks = scheduler::tasks(&[self.folder.launched.actor_job()]).await?;
         if self.folder.launched.metrics {
             targets::keep_those_of(&self.folder, &tasks);
-            self.list_learner()?;
+            if let Err(error) = self.list_learner() {
+                self.say(format!("the learner's metrics are not listed: {error}"));
+            }
         }
         let mut change = crew::change(self.folder.wanted()?, &tasks);
         let missing = if let Change::Submit(missing) = &change { *missing } else { 0 };

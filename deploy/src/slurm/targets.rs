@@ -76,30 +76,13 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use std::time::SystemTime;
 
-    use super::super::folder::{Launched, schema};
+    use super::super::folder::Launched;
     use super::*;
-
-    fn task(id: &str, state: &str) -> Task {
-        let text = String::new;
-        let (id, state) = (id.to_owned(), state.to_owned());
-        Task { id, state, name: text(), reason: text(), node: text(), left: text() }
-    }
 
     #[test]
     fn pages_are_listed_while_there_is_somebody_behind_them() {
         let directory = tempfile::tempdir().expect("a directory");
-        let launched = Launched {
-            schema: schema(),
-            name: "grid".to_owned(),
-            id: "00c0ffee".to_owned(),
-            program: "tributary".into(),
-            learner_program: "tributary-learner".into(),
-            run_file: "grid.toml".into(),
-            overrides: Vec::new(),
-            listen: ([0, 0, 0, 0], 0).into(),
-            own_threads: false,
-            metrics: true,
-        };
+        let launched = Launched { name: "grid".to_owned(), ..Launched::example() };
         let folder = Folder::create(directory.path(), launched).expect("made");
         let listed = || {
             let files = fs::read_dir(folder.file("metrics")).expect("read").flatten();
@@ -118,7 +101,7 @@ mod tests {
                 .open(folder.file(&format!("metrics/actor-{old}.json")));
             file.and_then(|file| file.set_modified(SystemTime::now() - 2 * NEW)).expect("set");
         }
-        keep_those_of(&folder, &[task("7_0", "RUNNING"), task("7_1", "PENDING")]);
+        keep_those_of(&folder, &[Task::example("7_0", "RUNNING"), Task::example("7_1", "PENDING")]);
         assert_eq!(listed(), ["actor-7_0.json", "actor-7_2.json", "learner.json"], "7_2 is new");
         let again = Listed::actor(&folder, "7_0", "n3:1").expect("written");
         drop(actors);
