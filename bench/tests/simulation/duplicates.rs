@@ -155,9 +155,11 @@ fn records_that_are_sent_again_are_accepted_once() {
         }
     }
     let (session, outbox) = pair.connect();
-    pair.send(session);
-    pair.settle(0);
-    pair.hear(&outbox);
+    // By chance all is settled before this session: then nothing is left to hear of.
+    if pair.send(session) > 0 {
+        pair.settle(0);
+        pair.hear(&outbox);
+    }
     let books = pair.roster.books();
     println!(
         "seed {seed}: {sessions} sessions, received {}, accepted {}, duplicate {}",
