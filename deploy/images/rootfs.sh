@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# rootfs.sh FOLDER PROGRAM...: makes FOLDER the root of an image that holds the programs and what they load, and nothing
-# else: no shell, no package. A static program needs only itself.
+# rootfs.sh FOLDER PROGRAM...: makes FOLDER/root the root of an image that holds the programs and what they load, and
+# nothing else: no shell, no package. A static program needs only itself. FOLDER/state is what its user may write to.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-root="$1"
+root="$1/root" state="$1/state"
 shift
 "$here/collect.sh" "$root" "$@"
-mkdir -p "$root"/etc "$root"/tmp "$root"/var/lib/tributary
+mkdir -p "$root"/etc "$root"/tmp "$root"/var/lib "$state/tributary"
 for program in "$@"; do
   { ldd "$program" 2>/dev/null || true; } | awk '$2 == "=>" && $3 { print $3 } $1 ~ /ld-linux/ { print $1 }' |
     while read -r library; do
