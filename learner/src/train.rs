@@ -110,6 +110,7 @@ impl Trainer {
         // CUDA adds in any order.
         let wanted = if run_file.run.lockstep { Device::Cpu } else { learner.device };
         let device = device(wanted)?;
+        tracing::info!(?device, "training");
         let target = Target::of_run(&run_file.objective);
         let engine = engine(&definition, &values, target.is_network(), device)?;
         let adam = Adam::new(Settings::of_weights(learner));
