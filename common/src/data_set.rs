@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::registry::Registry;
-    use crate::trajectory::replay;
+    use crate::trajectory::walk;
 
     const GRID: &str = "[environment]\nkind = 'hypergrid'\ndimensions = 2\nside = 4\n[reward]\n\
                         kind = 'original'\n[learner]\nupdates = 1\n";
@@ -121,7 +121,7 @@ mod tests {
         let (_, task) = Registry::builtin().read(GRID, &[], Path::new(".")).unwrap();
         let mut state = vec![0; task.environment.state_width()];
         for (known, (end, value)) in known.iter().zip([([3, 1], 2.5f64), ([0, 0], 1.0)]) {
-            replay(&*task.environment, &known.actions, &mut state, |_, _| ()).unwrap();
+            walk(&*task.environment, &known.actions, &mut state).unwrap();
             assert_eq!(state, end);
             assert!((known.log_reward.get() - value.ln()).abs() < 1e-12, "{known:?}");
         }

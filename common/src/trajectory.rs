@@ -169,30 +169,64 @@ pub enum IllegalTrajectory {
     },
 }
 
-/// Walks a trajectory, calling `visit(state, action)` for each state with the action taken there
-/// (`None` for the exit at the end). `state` is scratch space of `state_width` words and holds the
-/// terminal state afterwards.
+/// Takes a trajectory's actions from the initial state on; `state`, of `state_width` words, is the
+/// terminal one afterwards.
+pub fn walk(
+    environment: &dyn Environment,
+    actions: &[u32],
+    state: &mut [u32],
+) -> Result<(), IllegalTrajectory> {
+    start(environment, actions, state)?;
+    environment.take(state, actions).map_err(|step| illegal(actions, step))?;
+    stop(environment, actions, state)
+}
+
+/// As [`walk`], calling `visit(state, action)` for each state with the action taken there
+/// (`None` for the exit at the end).
 pub fn replay(
     environment: &dyn Environment,
     actions: &[u32],
     state: &mut [u32],
     mut visit: impl FnMut(&[u32], Option<u32>),
 ) -> Result<(), IllegalTrajectory> {
-    let longest = environment.max_steps();
-    if actions.len() > longest {
-        return Err(IllegalTrajectory::TooLong { length: actions.len(), longest });
-    }
-    environment.reset(state);
+    start(environment, actions, state)?;
     for (step, &action) in actions.iter().enumerate() {
         if !environment.is_legal(state, action) {
-            return Err(IllegalTrajectory::IllegalAction { step, action });
+            return Err(illegal(actions, step));
         }
         visit(state, Some(action));
         environment.step(state, action);
     }
-    if !environment.can_stop(state) {
-        return Err(IllegalTrajectory::Unfinished { length: actions.len() });
-    }
+    stop(environment, actions, state)?;
     visit(state, None);
     Ok(())
+}
+
+fn start(
+    environment: &dyn Environment,
+    actions: &[u32],
+    state: &mut [u32],
+) -> Result<(), IllegalTrajectory> {
+    let (length, longest) = (actions.len(), environment.max_steps());
+    if length > longest {
+        return Err(IllegalTrajectory::TooLong { length, longest });
+    }
+    environment.reset(state);
+    Ok(())
+}
+
+fn stop(
+    environment: &dyn Environment,
+    actions: &[u32],
+    state: &[u32],
+) -> Result<(), IllegalTrajectory> {
+    let length = actions.len();
+    environment.can_stop(state).then_some(()).ok_or(IllegalTrajectory::Unfinished { length })
+}
+
+fn illegal(actions: &[u32], step: usize) -> IllegalTrajectory {
+    IllegalTrajectory::IllegalAction {
+        step,
+        action: actions.get(step).copied().unwrap_or_default(),
+    }
 }

@@ -1,6 +1,7 @@
 //! The examination of a trajectory that came over the network: it is replayed, its reward is
 //! transformed, and only then is it a thing to train on.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use tributary_common::environment::Environment;
@@ -9,7 +10,8 @@ use tributary_common::log_space::LogReward;
 use tributary_common::object::Object;
 use tributary_common::reward::{KeyMaker, ObjectKey, Reward};
 use tributary_common::session::books::RejectionReason;
-use tributary_common::trajectory::{IllegalTrajectory, TrajectoryKind, TrajectoryView, replay};
+use tributary_common::trajectory::{IllegalTrajectory, TrajectoryKind, TrajectoryView, walk};
+use twox_hash::XxHash3_64;
 
 /// A trajectory that happened: legal, finished, with a log-reward.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,7 @@ pub struct Sound {
     pub policy: PolicyVersion,
     /// What was built.
     pub built: Object,
-    /// A hash of it.
+    /// A hash of it, the same in every version: checkpoints keep it.
     pub object: u64,
     /// What its measurement is called in the ledger.
     pub key: ObjectKey,
@@ -50,6 +52,8 @@ pub struct Examiner {
     keys: KeyMaker,
     outputs: usize,
     state: Vec<u32>,
+    /// Of the object.
+    text: String,
 }
 
 impl Examiner {
@@ -58,7 +62,7 @@ impl Examiner {
         let state = vec![0; environment.state_width()];
         let outputs = reward.outputs().len();
         let keys = KeyMaker::new(Arc::clone(&reward));
-        Self { environment, reward, keys, outputs, state }
+        Self { environment, reward, keys, outputs, state, text: String::new() }
     }
 
     /// Replays a trajectory and makes its log-reward.
@@ -66,21 +70,19 @@ impl Examiner {
     /// # Errors
     /// The reason why it cannot have happened, or why its raw values give no log-reward.
     pub fn examine(&mut self, trajectory: &TrajectoryView<'_>) -> Result<Sound, Unsound> {
-        let environment = &*self.environment;
-        replay(environment, trajectory.actions, &mut self.state, |_, _| {})
-            .map_err(Unsound::from)?;
+        walk(&*self.environment, trajectory.actions, &mut self.state).map_err(Unsound::from)?;
         let log_reward = self.log_reward(trajectory.raw)?;
         let built = self.environment.object(&self.state);
-        let hash = blake3::hash(built.to_string().as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.as_bytes()[..8]);
+        self.text.clear();
+        // A text takes whatever is written.
+        let _ = write!(self.text, "{built}");
         Ok(Sound {
             actions: trajectory.actions.to_vec(),
             log_reward,
             policy: trajectory.policy,
             key: self.keys.key(&built),
             built,
-            object: u64::from_le_bytes(first),
+            object: XxHash3_64::oneshot(self.text.as_bytes()),
             kind: trajectory.kind,
             seconds: trajectory.seconds,
         })

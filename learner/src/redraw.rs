@@ -12,7 +12,7 @@ use tributary_common::network::cpu::Snapshot;
 use tributary_common::network::{Network, Weights};
 use tributary_common::random::{Purpose, Stream};
 use tributary_common::rollout::BackwardRollouts;
-use tributary_common::trajectory::replay;
+use tributary_common::trajectory::walk;
 
 use crate::replay::Samples;
 use crate::training::TrainError;
@@ -61,8 +61,7 @@ impl Redraw {
         let (mut ends, mut streams) = (Vec::new(), Vec::new());
         let lacking = samples.iter_actions().zip(&samples.sources).enumerate();
         for (i, (actions, _)) in lacking.filter(|(_, (_, source))| source.is_redrawn()) {
-            replay(&*self.environment, actions, &mut self.state, |_, _| {})
-                .map_err(|error| no_path(&error))?;
+            walk(&*self.environment, actions, &mut self.state).map_err(|error| no_path(&error))?;
             ends.push(self.state.clone());
             streams.push(Stream::new(self.seed, Purpose::Redraw, round, i as u64));
         }

@@ -20,7 +20,8 @@ pub struct BrokenLaw {
 /// Checks the laws on so many random walks from the initial state and back to it:
 ///
 /// - the actions listed as legal are ascending and in range, and agree with `is_legal` for every
-///   number; from every state the construction can go on or stop, within `max_steps`;
+///   number; from every state the construction can go on or stop, within `max_steps`; `take` leads
+///   where its actions lead one by one, and stops at the first that is not legal;
 /// - `inverse` and `forward_of` are a bijection between the forward edges into a state and the
 ///   backward edges out of it, and `step` and `undo` walk each edge both ways; only the initial
 ///   state has no backward edge;
@@ -90,6 +91,7 @@ impl<'a> Laws<'a> {
 
     /// Walks to a finished state; one that goes `far` stops only where it must.
     fn forward_walk(&mut self, state: &mut [u32], far: bool, stream: &mut Stream) -> Checked {
+        let mut taken = Vec::new();
         for steps in 0.. {
             self.check(state, stream)?;
             let legal = self.legal(state);
@@ -100,8 +102,13 @@ impl<'a> Laws<'a> {
                 return broken(state, format!("reached after max_steps = {steps}, but goes on"));
             }
             self.environment.step(state, *action);
+            taken.push(*action);
         }
-        Ok(())
+        let mut again = self.initial.clone();
+        match self.environment.take(&mut again, &taken) {
+            Ok(()) if again == state => Ok(()),
+            led => broken(state, format!("take({taken:?}) led to {again:?}: {led:?}")),
+        }
     }
 
     /// Walks back to the initial state.
@@ -163,6 +170,9 @@ impl<'a> Laws<'a> {
                     state,
                     format!("action {action}: is_legal is wrong, it is {listed}"),
                 );
+            }
+            if !is_listed && self.environment.take(&mut state.to_vec(), &[*action]) != Err(0) {
+                return broken(state, format!("take takes action {action}, which is not legal"));
             }
         }
         if legal.is_empty() && !self.environment.can_stop(state) {

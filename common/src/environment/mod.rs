@@ -68,6 +68,19 @@ pub trait Environment: Send + Sync {
     /// Takes a legal forward action.
     fn step(&self, state: &mut [u32], action: u32);
 
+    /// Takes forward actions one after the other, up to the first that is not legal: its place is the
+    /// error. Nothing but [`is_legal`](Self::is_legal) and [`step`](Self::step) in a loop, without a
+    /// call from outside for each.
+    fn take(&self, state: &mut [u32], actions: &[u32]) -> Result<(), usize> {
+        for (place, &action) in actions.iter().enumerate() {
+            if !self.is_legal(state, action) {
+                return Err(place);
+            }
+            self.step(state, action);
+        }
+        Ok(())
+    }
+
     /// Takes a legal backward action.
     fn undo(&self, state: &mut [u32], backward: u32);
 

@@ -287,6 +287,10 @@ impl Environment for Sequence {
         self.edges.step(state, action);
     }
 
+    fn take(&self, state: &mut [u32], actions: &[u32]) -> Result<(), usize> {
+        self.edges.take(state, actions)
+    }
+
     fn undo(&self, state: &mut [u32], backward: u32) {
         self.edges.undo(state, backward);
     }

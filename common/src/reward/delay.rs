@@ -41,8 +41,8 @@ impl Reward for Delayed {
         self.inner.transform(raw)
     }
 
-    fn key(&self, object: &Object) -> Vec<u8> {
-        self.inner.key(object)
+    fn key(&self, object: &Object, key: &mut Vec<u8>) {
+        self.inner.key(object, key);
     }
 
     fn outside(&self) -> Option<&Outside> {

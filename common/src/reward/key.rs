@@ -38,23 +38,25 @@ impl fmt::Debug for ObjectKey {
 pub struct KeyMaker {
     reward: Arc<dyn Reward>,
     /// Of the reward: its configuration may be large and is not asked for again.
-    start: blake3::Hasher,
+    start: Vec<u8>,
 }
 
 impl KeyMaker {
     /// Of this reward.
     pub fn new(reward: Arc<dyn Reward>) -> Self {
         let Identity { kind, version, .. } = reward.identity();
-        let mut start = blake3::Hasher::new();
-        start.update(&(kind.len() as u64).to_le_bytes()).update(kind.as_bytes());
-        start.update(&version.to_le_bytes());
+        let mut start = (kind.len() as u64).to_le_bytes().to_vec();
+        start.extend(kind.as_bytes());
+        start.extend(version.to_le_bytes());
         Self { reward, start }
     }
 
     /// The key of an object.
     pub fn key(&self, object: &Object) -> ObjectKey {
-        let mut hasher = self.start.clone();
-        ObjectKey(*hasher.update(&self.reward.key(object)).finalize().as_bytes())
+        let mut named = Vec::with_capacity(128);
+        named.extend(&self.start);
+        self.reward.key(object, &mut named);
+        ObjectKey(*blake3::hash(&named).as_bytes())
     }
 }
 

@@ -44,12 +44,12 @@ pub trait Reward: Send + Sync {
     /// log R of one object's raw values (`m` of them).
     fn transform(&self, raw: &[f64]) -> Result<LogReward, InvalidRaw>;
 
-    /// What this reward tells objects apart by: two objects with the same key measure the same, and
+    /// Appends what this reward tells objects apart by: two objects with the same key measure the same, and
     /// one of them is enough to be paid for. By default the object itself, in JSON. Neither how the
     /// object was built nor the transform belongs into it.
-    fn key(&self, object: &Object) -> Vec<u8> {
-        // Texts and numbers always have a JSON form.
-        serde_json::to_vec(object).unwrap_or_default()
+    fn key(&self, object: &Object, key: &mut Vec<u8>) {
+        // Texts and numbers always have a JSON form, and a vector takes it.
+        let _ = serde_json::to_writer(key, object);
     }
 
     /// Whether every value is at hand and costs nothing, as in a table: then the learner asks for all of

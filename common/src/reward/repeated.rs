@@ -166,8 +166,8 @@ impl Reward for Repeated {
         self.inner.transform(&raw[..outputs])
     }
 
-    fn key(&self, object: &Object) -> Vec<u8> {
-        self.inner.key(object)
+    fn key(&self, object: &Object, key: &mut Vec<u8>) {
+        self.inner.key(object, key);
     }
 
     fn test_set(&self) -> Vec<Object> {

@@ -4,7 +4,7 @@
 use tributary_common::environment::Environment;
 use tributary_common::ids::{Incarnation, PolicyVersion};
 use tributary_common::object::Object;
-use tributary_common::trajectory::{TrajectoryKind, replay};
+use tributary_common::trajectory::{TrajectoryKind, walk};
 
 use super::columns::{BadColumns, Columns, index};
 use super::packed::Packed;
@@ -70,7 +70,7 @@ impl Replay {
 /// What these actions build.
 fn object(environment: &dyn Environment, actions: &[u32]) -> Option<Object> {
     let mut state = vec![0; environment.state_width()];
-    replay(environment, actions, &mut state, |_, _| {}).ok()?;
+    walk(environment, actions, &mut state).ok()?;
     Some(environment.object(&state))
 }
 

@@ -12,6 +12,8 @@ enum Fault {
     Inverse,
     IsLegal,
     IsLegalBeyond,
+    Take,
+    TakeBeyond,
     DeadEnd,
     MissingBackward,
     MaxSteps,
@@ -74,6 +76,13 @@ impl Environment for Faulty {
     }
     fn step(&self, state: &mut [u32], action: u32) {
         self.grid.step(state, action);
+    }
+    fn take(&self, state: &mut [u32], actions: &[u32]) -> Result<(), usize> {
+        match self.fault {
+            Fault::Take if actions.len() == 4 => self.grid.take(state, &actions[..3]),
+            Fault::TakeBeyond if actions == [2] => Ok(()),
+            _ => self.grid.take(state, actions),
+        }
     }
     fn undo(&self, state: &mut [u32], backward: u32) {
         let wrong = self.has(Fault::Undo) && state == [2, 1];
@@ -143,6 +152,8 @@ fn each_fault_is_found() {
         (Fault::Inverse, "inverse names another backward action"),
         (Fault::IsLegal, "is_legal is wrong, it is listed"),
         (Fault::IsLegalBeyond, "is_legal is wrong, it is not listed"),
+        (Fault::Take, "take(["),
+        (Fault::TakeBeyond, "takes action 2, which is not legal"),
         (Fault::DeadEnd, "a dead end"),
         (Fault::MissingBackward, "the inverse is not legal there"),
         (Fault::MaxSteps, "but goes on"),

@@ -1,6 +1,6 @@
 //! Construction `append`: from left to right.
 
-use super::edges::{Edges, Size, insert, remove, token_at};
+use super::edges::{Edges, Size, push, remove, token_at};
 
 /// Action `t` adds token `t` at the end; the one backward action, 0, removes the last token. The
 /// states form a tree.
@@ -31,7 +31,7 @@ impl Edges for Append {
     }
 
     fn step(&self, state: &mut [u32], action: u32) {
-        insert(state, state[0], action);
+        push(state, action);
     }
 
     fn undo(&self, state: &mut [u32], _: u32) {

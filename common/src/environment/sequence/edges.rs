@@ -26,6 +26,17 @@ pub(super) trait Edges: Debug + Send + Sync {
     /// Takes a legal forward action.
     fn step(&self, state: &mut [u32], action: u32);
 
+    /// Takes forward actions up to the first that is not legal.
+    fn take(&self, state: &mut [u32], actions: &[u32]) -> Result<(), usize> {
+        for (place, &action) in actions.iter().enumerate() {
+            if !self.is_legal(state, action) {
+                return Err(place);
+            }
+            self.step(state, action);
+        }
+        Ok(())
+    }
+
     /// Takes a legal backward action.
     fn undo(&self, state: &mut [u32], backward: u32);
 
@@ -63,6 +74,13 @@ impl Size {
     pub(super) fn split(self, action: u32) -> (u32, u32) {
         (action / self.vocabulary, action % self.vocabulary)
     }
+}
+
+/// Puts a token behind the others.
+pub(super) fn push(state: &mut [u32], token: u32) {
+    let end = 1 + state[0] as usize;
+    state[end] = token + 1;
+    state[0] += 1;
 }
 
 /// Puts a token before the one at a position, moving what stands from there on to the right.

@@ -117,9 +117,9 @@ impl Reward for OutsideReward {
     }
 
     /// Of what is measured and the object: all commands are of one kind.
-    fn key(&self, object: &Object) -> Vec<u8> {
-        // Texts and numbers always have a JSON form.
-        serde_json::to_vec(&(&self.oracle, &self.worth.outputs, object)).unwrap_or_default()
+    fn key(&self, object: &Object, key: &mut Vec<u8>) {
+        // Texts and numbers always have a JSON form, and a vector takes it.
+        let _ = serde_json::to_writer(key, &(&self.oracle, &self.worth.outputs, object));
     }
 
     fn outside(&self) -> Option<&Outside> {

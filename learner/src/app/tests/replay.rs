@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tributary_common::environment::{Environment, Hypergrid};
-use tributary_common::trajectory::replay;
+use tributary_common::trajectory::walk;
 use tributary_proto::v1::StatusRequest;
 
 use super::actor::TestActor;
@@ -29,7 +29,7 @@ async fn kept_objects_reach_training_by_other_paths() {
     let grid = Hypergrid::new(2, 4).unwrap();
     let mut state = vec![0; grid.state_width()];
     for actions in &seen {
-        replay(&grid, actions, &mut state, |_, _| ()).unwrap();
+        walk(&grid, actions, &mut state).unwrap();
         assert_eq!(state, [2, 1], "{actions:?} leads elsewhere");
     }
     assert!(seen.iter().any(|actions| actions != GOOD.0), "no other path was drawn");
