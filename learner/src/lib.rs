@@ -77,4 +77,9 @@ pub mod view;
 pub mod watchdog;
 pub mod yields;
 
+/// Of everything in the learner but libtorch: trajectories come, lie in replay and leave in another order
+/// (`docs/adr/0003-mimalloc-in-the-learner.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use program::main;
