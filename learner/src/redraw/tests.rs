@@ -27,7 +27,7 @@ fn redraw(step: u64) -> Redraw {
 }
 
 fn end(redraw: &mut Redraw, actions: &[u32]) -> Vec<u32> {
-    replay(&*redraw.environment, actions, &mut redraw.state, |_, _| {}).unwrap();
+    walk(&*redraw.environment, actions, &mut redraw.state).unwrap();
     redraw.state.clone()
 }
 
