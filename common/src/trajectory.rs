@@ -4,7 +4,7 @@
 //! [`replay`], which is the validation too: an illegal action, a trajectory that is too long or one
 //! that stops where it may not is refused with its reason.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, in_turn};
 use crate::ids::{PolicyVersion, Seq};
 use crate::session::work::Place;
 
@@ -176,9 +176,7 @@ pub fn walk(
     actions: &[u32],
     state: &mut [u32],
 ) -> Result<(), IllegalTrajectory> {
-    start(environment, actions, state)?;
-    environment.take(state, actions).map_err(|step| illegal(actions, step))?;
-    stop(environment, actions, state)
+    walk_by(environment, actions, state, |state| environment.take(state, actions))
 }
 
 /// As [`walk`], calling `visit(state, action)` for each state with the action taken there
@@ -189,44 +187,32 @@ pub fn replay(
     state: &mut [u32],
     mut visit: impl FnMut(&[u32], Option<u32>),
 ) -> Result<(), IllegalTrajectory> {
-    start(environment, actions, state)?;
-    for (step, &action) in actions.iter().enumerate() {
-        if !environment.is_legal(state, action) {
-            return Err(illegal(actions, step));
-        }
-        visit(state, Some(action));
-        environment.step(state, action);
-    }
-    stop(environment, actions, state)?;
+    walk_by(environment, actions, state, |state| {
+        let is_legal = |state: &[u32], action| environment.is_legal(state, action);
+        in_turn(state, actions, is_legal, |state, action| {
+            visit(state, Some(action));
+            environment.step(state, action);
+        })
+    })?;
     visit(state, None);
     Ok(())
 }
 
-fn start(
+/// As [`walk`]; `take` takes the actions, and its error is the place of the first that is not legal.
+fn walk_by(
     environment: &dyn Environment,
     actions: &[u32],
     state: &mut [u32],
+    take: impl FnOnce(&mut [u32]) -> Result<(), usize>,
 ) -> Result<(), IllegalTrajectory> {
     let (length, longest) = (actions.len(), environment.max_steps());
     if length > longest {
         return Err(IllegalTrajectory::TooLong { length, longest });
     }
     environment.reset(state);
-    Ok(())
-}
-
-fn stop(
-    environment: &dyn Environment,
-    actions: &[u32],
-    state: &[u32],
-) -> Result<(), IllegalTrajectory> {
-    let length = actions.len();
+    take(state).map_err(|step| {
+        let action = actions.get(step).copied().unwrap_or_default();
+        IllegalTrajectory::IllegalAction { step, action }
+    })?;
     environment.can_stop(state).then_some(()).ok_or(IllegalTrajectory::Unfinished { length })
-}
-
-fn illegal(actions: &[u32], step: usize) -> IllegalTrajectory {
-    IllegalTrajectory::IllegalAction {
-        step,
-        action: actions.get(step).copied().unwrap_or_default(),
-    }
 }

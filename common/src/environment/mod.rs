@@ -72,13 +72,8 @@ pub trait Environment: Send + Sync {
     /// error. Nothing but [`is_legal`](Self::is_legal) and [`step`](Self::step) in a loop, without a
     /// call from outside for each.
     fn take(&self, state: &mut [u32], actions: &[u32]) -> Result<(), usize> {
-        for (place, &action) in actions.iter().enumerate() {
-            if !self.is_legal(state, action) {
-                return Err(place);
-            }
-            self.step(state, action);
-        }
-        Ok(())
+        let is_legal = |state: &[u32], action| self.is_legal(state, action);
+        in_turn(state, actions, is_legal, |state, action| self.step(state, action))
     }
 
     /// Takes a legal backward action.
@@ -136,6 +131,22 @@ pub trait Environment: Send + Sync {
     fn enumeration(&self) -> Option<&dyn Enumeration> {
         None
     }
+}
+
+/// Takes actions one after the other, up to the first that is not legal: its place is the error.
+pub(crate) fn in_turn(
+    state: &mut [u32],
+    actions: &[u32],
+    is_legal: impl Fn(&[u32], u32) -> bool,
+    mut step: impl FnMut(&mut [u32], u32),
+) -> Result<(), usize> {
+    for (place, &action) in actions.iter().enumerate() {
+        if !is_legal(state, action) {
+            return Err(place);
+        }
+        step(state, action);
+    }
+    Ok(())
 }
 
 /// All states of an environment in an order in which every action leads to a higher index.

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use crate::environment::in_turn;
+
 /// The actions of a construction. They mean the same, and must keep the same laws, as those of the
 /// [`Environment`](crate::environment::Environment) that they belong to.
 ///
@@ -28,13 +30,8 @@ pub(super) trait Edges: Debug + Send + Sync {
 
     /// Takes forward actions up to the first that is not legal.
     fn take(&self, state: &mut [u32], actions: &[u32]) -> Result<(), usize> {
-        for (place, &action) in actions.iter().enumerate() {
-            if !self.is_legal(state, action) {
-                return Err(place);
-            }
-            self.step(state, action);
-        }
-        Ok(())
+        let is_legal = |state: &[u32], action| self.is_legal(state, action);
+        in_turn(state, actions, is_legal, |state, action| self.step(state, action))
     }
 
     /// Takes a legal backward action.
